@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every Swift target: imports are explicit and internal unless a public API shows them.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "apus",
+    products: [
+        .library(name: "Apus", targets: ["Apus"]),
+        .executable(name: "apus", targets: ["ApusCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
+        .target(
+            name: "ApusSupport", dependencies: [.product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .target(name: "ApusGraph", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .target(name: "ApusReference", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .target(name: "ApusPasses", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .target(name: "ApusFrontend", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .target(name: "ApusEngine", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .target(
+            name: "ApusCompiler",
+            dependencies: ["ApusFrontend", "ApusPasses", "ApusEngine", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .target(name: "CApusCPU"),
+        .target(
+            name: "ApusCPU", dependencies: ["ApusEngine", "CApusCPU", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .target(name: "ApusTokenizer", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .target(
+            name: "ApusRuntime", dependencies: ["ApusEngine", "ApusCPU", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .target(
+            name: "Apus",
+            dependencies: [
+                "ApusCompiler", "ApusCPU", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
+                "ApusReference", "ApusRuntime", "ApusSupport", "ApusTokenizer",
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "ApusCommand",
+            dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11
+)
