@@ -1,0 +1,11 @@
+extension OpRegistry {
+    /// The ops of Apus itself, one file each in `Ops/`.
+    public static let standard = OpRegistry(
+        OpSpec.unaries + OpSpec.binaries + [
+            .pow, .to, .gelu, .parameter, .constant, .embedding, .linear, .addmm, .matmul, .mean, .softmax,
+            .rmsNorm, .layerNorm, .addRMSNorm, .addLayerNorm, .view, .transpose, .permute, .unsqueeze,
+            .expand,
+            .slice, .cat, .rope, .ropeTable, .swiglu, .scaledDotProductAttention, .attentionPlugin,
+            .gatherLastToken,
+        ])
+}
