@@ -51,6 +51,8 @@ let package = Package(
             name: "ApusCommand",
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11
