@@ -1,1 +1,225 @@
 #pragma once
+// The CPU kernels of Apus behind one table of functions per instruction set.
+//
+// Rules that hold for every kernel:
+// - No allocation, no threads, no locks, no state: a kernel touches only the memory its arguments name, so any
+//   number of threads may run any kernels at once. Work arrives as ranges ([first, last) pairs); the caller
+//   decides who computes which range, and the result of an element has the same bits whatever the ranges were.
+// - Activations are FP32. Weights and caches are FP32, FP16 or BF16 (`apus_dtype`). Sums are kept in FP32 in
+//   several partial sums.
+// - Strides count elements, scratch counts bytes. Scratch must be aligned to 64 bytes and private to the call.
+//   Other pointers need the alignment of their element only; 64 bytes and 2 MB pages are faster.
+// - Arguments are trusted: shapes, ids and ranges are checked by the caller.
+// - Outputs may not overlap inputs unless a kernel says so.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Element type of weights and caches; FP16 is IEEE binary16, BF16 the upper half of an FP32.
+typedef enum { APUS_F32 = 0, APUS_F16 = 1, APUS_BF16 = 2 } apus_dtype;
+
+/// Instruction sets a kernel table exists for.
+typedef enum {
+    APUS_ISA_BASELINE = 0,  ///< portable C; the definition of every kernel
+    APUS_ISA_AVX2 = 1,      ///< x86-64 with AVX2, FMA and F16C
+    APUS_ISA_AVX512 = 2,    ///< x86-64 with AVX-512 F, BW, DQ and VL on top of the above
+    APUS_ISA_NEON = 3       ///< arm64
+} apus_isa;
+
+/// Functions of one argument.
+typedef enum {
+    APUS_SILU = 0,       ///< x / (1 + exp(-x))
+    APUS_GELU_TANH = 1,  ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+    APUS_GELU_ERF = 2,   ///< x/2 (1 + erf(x / sqrt(2)))
+    APUS_RELU = 3,       ///< max(x, 0); NaN stays NaN
+    APUS_TANH = 4,
+    APUS_SIGMOID = 5,
+    APUS_EXP = 6,
+    APUS_ERF = 7,
+    APUS_NEG = 8,
+    APUS_ABS = 9,
+    APUS_SQUARE = 10,
+    APUS_SQRT = 11,
+    APUS_RSQRT = 12,       ///< 1 / sqrt(x), not the approximate instruction
+    APUS_RECIPROCAL = 13,  ///< 1 / x
+    APUS_LOG = 14,         ///< libm on every instruction set, as SIN and COS: not for hot paths
+    APUS_SIN = 15,
+    APUS_COS = 16
+} apus_unary;
+
+/// Functions of two arguments.
+typedef enum {
+    APUS_ADD = 0,
+    APUS_SUB = 1,
+    APUS_MUL = 2,
+    APUS_DIV = 3,
+    APUS_REVERSE_SUB = 4,  ///< b - a
+    APUS_REVERSE_DIV = 5,  ///< b / a
+    APUS_MAXIMUM = 6,      ///< the greater; NaN if either is NaN
+    APUS_MINIMUM = 7       ///< the lesser; NaN if either is NaN
+} apus_binary;
+
+/// y[m, n] = sum over k of x[m, k] * w[n, k], plus bias[n].
+typedef struct {
+    const void *w;      ///< dtype [n, k] weights, row-major without gaps
+    apus_dtype dtype;   ///< element type of `w`
+    size_t n;           ///< output features
+    size_t k;           ///< input features
+    const float *x;     ///< f32 [m, k] input
+    size_t ldx;         ///< elements between rows of `x`
+    size_t m;           ///< rows (tokens)
+    const float *bias;  ///< f32 [n], or NULL
+    float *y;           ///< f32 [m, n] output
+    size_t ldy;         ///< elements between rows of `y`
+} apus_linear;
+
+/// Splits a packed QKV row, normalises and rotates Q and K, and writes K and V into the cache.
+typedef struct {
+    const float *qkv;           ///< f32 [tokens, (q_heads + 2 kv_heads) * head_dim]: all Q heads, then K, then V
+    size_t ldqkv;               ///< elements between tokens of `qkv`
+    float *q;                   ///< f32 [tokens, q_heads * head_dim] output: Q after norm and RoPE, not scaled
+    size_t ldq;                 ///< elements between tokens of `q`
+    void *k_cache;              ///< kv_dtype [batch, kv_head, slot, head_dim], strided as below
+    void *v_cache;              ///< as `k_cache`
+    apus_dtype kv_dtype;        ///< element type of the caches
+    size_t kv_batch_stride;     ///< elements between sequences
+    size_t kv_head_stride;      ///< elements between KV heads of one sequence
+    size_t kv_row_stride;       ///< elements between slots of one head
+    size_t q_heads;             ///< Hq
+    size_t kv_heads;            ///< Hkv
+    size_t head_dim;            ///< D
+    size_t rotary_dim;          ///< R, even, 0...D: dims >= R pass through; pairs are (i, i + R/2)
+    const float *rope;          ///< f32 [1 or B, positions, R]: R/2 cosines, then R/2 sines
+    size_t rope_batch_stride;   ///< elements between sequences of `rope`; 0 when shared
+    const float *q_norm;        ///< f32 [D] RMSNorm weight of each Q head, or NULL for none
+    const float *k_norm;        ///< f32 [D] RMSNorm weight of each K head, or NULL for none
+    float norm_eps;             ///< epsilon of both norms
+    const int32_t *positions;   ///< [tokens] RoPE position; -1 is padding: Q becomes 0, K and V are not written
+    const int32_t *slots;       ///< [tokens] cache slot; -1 leaves K and V unwritten
+    const int32_t *batches;     ///< [tokens] sequence of each token; NULL means 0 for all
+} apus_rope;
+
+/// Scaled dot-product attention straight from a cache.
+///
+/// Query t of sequence b has position p = start[b] + t and sees key j if j < length[b], and j <= p when
+/// `causal`, and j > p - window when `window` > 0. Its score is softcap(scale * q.k) + mask. Keys that no rule
+/// shows are never used, whatever bits they hold. A query that sees no key yields zeros.
+typedef struct {
+    const float *q;            ///< f32 [B, S, Hq, D]; heads lie D apart
+    size_t q_batch_stride;     ///< elements between sequences of `q`
+    size_t q_token_stride;     ///< elements between tokens of `q`
+    const void *k;             ///< kv_dtype [B, Hkv, T, D], strided as below
+    const void *v;             ///< as `k`
+    apus_dtype kv_dtype;       ///< element type of `k` and `v`
+    size_t kv_batch_stride;    ///< elements between sequences
+    size_t kv_head_stride;     ///< elements between KV heads of one sequence
+    size_t kv_row_stride;      ///< elements between keys of one head
+    float *out;                ///< f32 [B, S, Hq, D] output; may be `q` itself with the same strides
+    size_t out_batch_stride;   ///< elements between sequences of `out`
+    size_t out_token_stride;   ///< elements between tokens of `out`
+    size_t q_heads;            ///< Hq, a multiple of `kv_heads`; Q head h reads KV head h / (Hq / Hkv)
+    size_t kv_heads;           ///< Hkv
+    size_t head_dim;           ///< D
+    const int32_t *start;      ///< [B] position of query 0; NULL means 0 for all
+    const int32_t *length;     ///< [B] keys that are valid
+    int32_t causal;            ///< 1: a query sees no key after its own position
+    size_t window;             ///< keys a query sees, itself included; 0 = all
+    float scale;               ///< usually 1 / sqrt(D)
+    float softcap;             ///< c > 0: score = c * tanh(score / c); 0 = off
+    const float *mask;         ///< f32 [B, Hq, S, T] added to the score (-inf hides), or NULL
+    size_t mask_batch_stride;  ///< elements between sequences of `mask`; 0 when shared
+    size_t mask_head_stride;   ///< elements between Q heads of `mask`; 0 when shared
+    size_t mask_row_stride;    ///< elements between queries of `mask`
+} apus_attention;
+
+/// All kernels of one instruction set.
+typedef struct {
+    apus_isa isa;  ///< which one
+
+    /// Scratch bytes `linear` needs for a shape.
+    size_t (*linear_scratch_bytes)(size_t m, size_t n, size_t k);
+    /// Computes columns [n0, n1) of all rows. Up to 8 rows share one read of the weights and each row gets the
+    /// same bits as alone; more rows run as a blocked matrix product.
+    void (*linear)(const apus_linear *a, size_t n0, size_t n1, void *scratch);
+
+    /// y[r] = x[r] / sqrt(mean(x[r]^2) + eps) * w. `w` NULL means ones. `y` may be `x`.
+    void (*rms_norm)(const float *x, const float *w, float eps, float *y, size_t rows, size_t dim);
+    /// sum = x + delta; y = rms_norm(sum). `sum` may be `x` or `delta`; `y` may be `delta` or `sum`.
+    void (*add_rms_norm)(
+        const float *x, const float *delta, const float *w, float eps, float *sum, float *y, size_t rows,
+        size_t dim);
+    /// y[r] = (x[r] - mean) / sqrt(variance + eps) * w + b, two passes. `w`, `b` may be NULL; `y` may be `x`.
+    void (*layer_norm)(
+        const float *x, const float *w, const float *b, float eps, float *y, size_t rows, size_t dim);
+    /// sum = x + delta; y = layer_norm(sum). Aliasing as in `add_rms_norm`.
+    void (*add_layer_norm)(
+        const float *x, const float *delta, const float *w, const float *b, float eps, float *sum, float *y,
+        size_t rows, size_t dim);
+
+    /// y = act(gate) * up on [rows, cols] with a stride each. `y` may be `gate` or `up`.
+    void (*gated)(
+        apus_unary kind, const float *gate, size_t ldg, const float *up, size_t ldu, float *y, size_t ldy,
+        size_t rows, size_t cols);
+    /// y = f(x). `y` may be `x`.
+    void (*unary)(apus_unary kind, const float *x, float *y, size_t n);
+    /// y = f(a, b). `y` may be `a` or `b`.
+    void (*binary)(apus_binary kind, const float *a, const float *b, float *y, size_t n);
+    /// y[r, c] = f(a[r, c], b[c]). `y` may be `a`.
+    void (*binary_rows)(apus_binary kind, const float *a, const float *b, float *y, size_t rows, size_t cols);
+    /// y[r, c] = f(a[r, c], b[r]). `y` may be `a`.
+    void (*binary_cols)(apus_binary kind, const float *a, const float *b, float *y, size_t rows, size_t cols);
+    /// y = f(a, b) for one number b. `y` may be `a`.
+    void (*binary_scalar)(apus_binary kind, const float *a, float b, float *y, size_t n);
+
+    /// y[i] = table[ids[i]] as FP32; `table` is dtype [vocab, dim].
+    void (*embedding)(
+        const void *table, apus_dtype dtype, size_t dim, const int32_t *ids, float *y, size_t count);
+    /// Converts n elements, rounding to nearest even; infinities, NaN and subnormals are kept.
+    void (*convert)(const void *src, apus_dtype src_dtype, void *dst, apus_dtype dst_dtype, size_t n);
+
+    /// Handles tokens [t0, t1).
+    void (*rope_and_cache)(const apus_rope *a, size_t t0, size_t t1);
+
+    /// Scratch bytes `attention` and `attention_decode_partial` need.
+    size_t (*attention_scratch_bytes)(size_t q_heads, size_t kv_heads, size_t head_dim);
+    /// Queries [t0, t1) of sequence b for every Q head of one KV head.
+    void (*attention)(
+        const apus_attention *a, size_t b, size_t kv_head, size_t t0, size_t t1, void *scratch);
+    /// Floats that one partial holds: Hq / Hkv heads of (max, sum, D values).
+    size_t (*attention_partial_floats)(size_t q_heads, size_t kv_heads, size_t head_dim);
+    /// Query 0 of sequence b against keys [key0, key1) only, for every Q head of one KV head, as a partial.
+    /// The caller picks key ranges that do not depend on the number of threads, so neither does the result.
+    void (*attention_decode_partial)(
+        const apus_attention *a, size_t b, size_t kv_head, size_t key0, size_t key1, float *partial,
+        void *scratch);
+    /// Joins `count` partials, stored one after another in the order of their keys, into out[b, 0, heads].
+    void (*attention_decode_combine)(
+        const apus_attention *a, size_t b, size_t kv_head, const float *partials, size_t count);
+
+    /// Index of the first greatest value, as torch.argmax: a NaN counts as greatest. n > 0.
+    size_t (*argmax)(const float *x, size_t n);
+    /// The greatest value, as torch.max: NaN if there is one. n > 0.
+    float (*max)(const float *x, size_t n);
+
+    /// Reads `bytes` bytes as fast as one core can and returns a checksum (probe of memory bandwidth).
+    uint64_t (*stream_read)(const void *p, size_t bytes);
+    /// Runs independent multiply-adds in registers and returns how many FP operations that was (probe of peak).
+    uint64_t (*fma_probe)(size_t iterations);
+} apus_kernels;
+
+/// The best instruction set of this CPU that the operating system has enabled.
+apus_isa apus_best_isa(void);
+/// A short name such as "avx512".
+const char *apus_isa_name(apus_isa isa);
+/// Writes what this CPU offers, e.g. "avx2 fma f16c avx512f avx512bf16 avx512vnni", into `out` of `n` bytes.
+void apus_cpu_features(char *out, size_t n);
+/// The kernels for `isa`, or NULL if this CPU or build lacks it.
+const apus_kernels *apus_kernels_for(apus_isa isa);
+
+#ifdef __cplusplus
+}
+#endif

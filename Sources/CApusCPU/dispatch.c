@@ -1,0 +1,88 @@
+// Chooses the instruction set by CPUID, and by XGETBV: an operating system that does not save the wide registers
+// makes them unusable. The answer is computed afresh on each call, so there is no state to guard.
+
+#include "baseline/baseline.h"
+#include <stdio.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+typedef struct {
+    unsigned eax, ebx, ecx, edx;
+} cpuid_leaf;
+
+static cpuid_leaf cpuid(unsigned leaf, unsigned subleaf) {
+    cpuid_leaf l = {0, 0, 0, 0};
+    __get_cpuid_count(leaf, subleaf, &l.eax, &l.ebx, &l.ecx, &l.edx);
+    return l;
+}
+
+/// Which register files the operating system saves (XCR0), or 0.
+static unsigned saved_state(void) {
+    if (!(cpuid(1, 0).ecx & 1u << 27)) { return 0; }
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static int saves_ymm(void) { return (saved_state() & 0x06u) == 0x06u; }
+static int saves_zmm(void) { return (saved_state() & 0xe6u) == 0xe6u; }
+
+#endif
+
+apus_isa apus_best_isa(void) {
+    static const apus_isa best_first[] = {APUS_ISA_AVX512, APUS_ISA_AVX2, APUS_ISA_NEON};
+    for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
+        if (apus_kernels_for(best_first[i])) { return best_first[i]; }
+    }
+    return APUS_ISA_BASELINE;
+}
+
+const char *apus_isa_name(apus_isa isa) {
+    switch (isa) {
+    case APUS_ISA_BASELINE: return "baseline";
+    case APUS_ISA_AVX2: return "avx2";
+    case APUS_ISA_AVX512: return "avx512";
+    case APUS_ISA_NEON: return "neon";
+    }
+    return "unknown";
+}
+
+const apus_kernels *apus_kernels_for(apus_isa isa) {
+    switch (isa) {
+    case APUS_ISA_BASELINE: return &apus_baseline_kernels;
+    default: return NULL;
+    }
+}
+
+void apus_cpu_features(char *out, size_t n) {
+    if (n == 0) { return; }
+    out[0] = 0;
+#if defined(__x86_64__)
+    const cpuid_leaf one = cpuid(1, 0), seven = cpuid(7, 0), seven_one = cpuid(7, 1);
+    const struct {
+        const char *name;
+        int present;
+    } features[] = {
+        {"avx2", saves_ymm() && (seven.ebx >> 5 & 1)},
+        {"fma", saves_ymm() && (one.ecx >> 12 & 1)},
+        {"f16c", saves_ymm() && (one.ecx >> 29 & 1)},
+        {"avxvnni", saves_ymm() && (seven_one.eax >> 4 & 1)},
+        {"avx512f", saves_zmm() && (seven.ebx >> 16 & 1)},
+        {"avx512dq", saves_zmm() && (seven.ebx >> 17 & 1)},
+        {"avx512bw", saves_zmm() && (seven.ebx >> 30 & 1)},
+        {"avx512vl", saves_zmm() && (seven.ebx >> 31 & 1)},
+        {"avx512vnni", saves_zmm() && (seven.ecx >> 11 & 1)},
+        {"avx512bf16", saves_zmm() && (seven_one.eax >> 5 & 1)},
+        {"avx512fp16", saves_zmm() && (seven.edx >> 23 & 1)},
+    };
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
+        if (!features[i].present || used >= n) { continue; }
+        const int added = snprintf(out + used, n - used, used ? " %s" : "%s", features[i].name);
+        used += added > 0 ? (size_t)added : 0;
+    }
+#elif defined(__aarch64__)
+    snprintf(out, n, "neon");
+#endif
+}
