@@ -74,6 +74,13 @@ public struct OpSpec: Sendable {
         self.infer = infer
     }
 
+    /// The values that attributes have when they are left out.
+    public var attributeDefaults: [String: Attribute] {
+        Dictionary(
+            attributes.compactMap { rule in rule.fallback.map { (rule.name, $0) } },
+            uniquingKeysWith: { first, _ in first })
+    }
+
     /// The value an attribute has on a node: its own, or the spec's default.
     public func attribute(_ name: String, of node: Node) -> Attribute? {
         node.attributes[name] ?? attributes.first { $0.name == name }?.fallback

@@ -1,0 +1,57 @@
+public import ApusGraph
+public import ApusSupport
+
+/// A device that engines are compiled for and run on.
+public protocol Backend: Sendable {
+    /// The name that `--device` takes, such as `cpu`.
+    var name: String { get }
+
+    /// The kernels that the compiler may choose.
+    var catalog: KernelCatalog { get }
+
+    /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
+    ///
+    /// Source and destination need no alignment and do not overlap.
+    func convert(
+        _ source: UnsafeRawPointer, _ sourceType: ElementType, _ destination: UnsafeMutableRawPointer,
+        _ destinationType: ElementType, count: Int)
+
+    /// Prepares an engine to run: plans buffers, allocates KV caches, binds every kernel to its pointers.
+    /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend.
+    func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor
+}
+
+/// A model that is ready to run forward passes over a batch of sequences, each with its own KV cache.
+///
+/// Not thread safe: one caller at a time.
+public protocol Executor: AnyObject {
+    /// The sizes this executor was prepared for.
+    var limits: SessionLimits { get }
+
+    /// Number of logits of a token.
+    var vocabularySize: Int { get }
+
+    /// Bytes held for activations and KV caches.
+    var workingBytes: Int { get }
+
+    /// Runs one forward pass and returns the logits of the last new token of each sequence, [batch, V].
+    ///
+    /// The result is valid until the next call.
+    /// - Parameters:
+    ///   - tokens: [batch, width] token ids, each row padded on the right with any valid id.
+    ///   - batch: Number of sequences, up to `limits.batch`.
+    ///   - width: Tokens a row, up to `limits.chunk`.
+    ///   - newCounts: [batch] valid tokens of each row, 1…width.
+    ///   - cachedCounts: [batch] tokens of each sequence that the cache holds already.
+    /// - Throws: `.invalidInput` for counts or ids out of range.
+    func forward(
+        tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int, newCounts: UnsafeBufferPointer<Int32>,
+        cachedCounts: UnsafeBufferPointer<Int32>
+    ) throws(ApusError) -> UnsafeBufferPointer<Float>
+}
+
+/// Reports how far a long piece of work has come.
+public protocol ProgressReporter: Sendable {
+    /// A stage called `name` has done `completed` of `total` units (bytes, steps).
+    func progress(_ name: String, completed: Int, total: Int)
+}

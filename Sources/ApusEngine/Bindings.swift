@@ -1,0 +1,35 @@
+/// Every input and output of an engine: the one list that compiler and runtime share.
+///
+/// Shapes: `B` sequences of a batch, `S` new tokens each (shorter sequences are padded on the right), `C` capacity
+/// of the KV cache, `Hkv` KV heads, `D` head size, `V` vocabulary.
+public enum Bindings {
+    /// int32 [B, S]: token ids; padding holds any id of the vocabulary.
+    public static let inputIDs = "input_ids"
+    /// int32 [B, S]: position of each token in its sequence; padding holds any valid position.
+    public static let positionIDs = "position_ids"
+    /// int32 [B]: in prefill and chunk the valid new tokens, in decode the KV length after the step.
+    public static let contextLengths = "context_lengths"
+    /// int32 [0] when nothing is cached (prefill), else [B]: tokens cached before the step.
+    public static let kvCacheStartIndex = "kvcache_start_index"
+    /// int32 [B]: index below S of the token whose logits are wanted.
+    public static let lastTokenIDs = "last_token_ids"
+    /// f32 [B, 1, V]: the logits of that token.
+    public static let logits = "logits"
+
+    /// KV cache of one attention layer, [B, 2, Hkv, C, D]: 0 = K after RoPE, 1 = V; updated in place.
+    public static func kvCache(_ layer: Int) -> String { "kv_cache_\(layer)" }
+
+    /// The layer whose KV cache has that name.
+    public static func kvCacheLayer(_ name: String) -> Int? {
+        name.hasPrefix("kv_cache_") ? Int(name.dropFirst("kv_cache_".count)) : nil
+    }
+
+    /// Symbol of the batch size.
+    public static let batchSymbol = "B"
+    /// Symbol of the number of new tokens.
+    public static let tokensSymbol = "S"
+    /// Symbol of the KV cache's capacity.
+    public static let capacitySymbol = "C"
+    /// Symbol of the length of ``kvCacheStartIndex``.
+    public static let startSymbol = "P"
+}

@@ -1,0 +1,79 @@
+public import ApusGraph
+
+/// What an engine runs: steps in order, and where each tensor lives.
+///
+/// Shapes stay symbolic, so that one plan serves prefill, chunks and decode at every batch size; a ``BufferPlan``
+/// gives the offsets for the limits of one session.
+public struct Plan: Sendable {
+    /// Where the bytes of a tensor are.
+    public enum Storage: Sendable, Hashable {
+        /// A region of the engine's weights, by index.
+        case weight(Int)
+        /// An input that the runtime fills in, by name.
+        case input(String)
+        /// Memory that steps share, by liveness.
+        case activation
+        /// The same bytes as another tensor, by index.
+        case alias(Int)
+    }
+
+    /// One tensor of the plan.
+    public struct Tensor: Sendable {
+        /// The value's name in the lowered graph.
+        public let name: String
+        /// Element type and symbolic shape.
+        public let type: TensorType
+        /// Where its bytes are.
+        public let storage: Storage
+    }
+
+    /// One launch of a kernel.
+    public struct Step: Sendable {
+        /// The op that the kernel computes.
+        public let op: String
+        /// The kernel, by its name in the backend's catalog.
+        public let kernel: String
+        /// Indices of the operands' tensors; nil where an optional operand is absent.
+        public let operands: [Int?]
+        /// Indices of the results' tensors.
+        public let results: [Int]
+        /// The op's attributes, with defaults filled in.
+        public let attributes: [String: Attribute]
+    }
+
+    /// The symbolic dimensions and their ranges.
+    public let symbols: [Symbol]
+    /// All tensors.
+    public let tensors: [Tensor]
+    /// The kernel launches in order.
+    public let steps: [Step]
+    /// Names and tensors of the outputs.
+    public let outputs: [(name: String, tensor: Int)]
+
+    /// Makes a plan.
+    public init(
+        symbols: [Symbol], tensors: [Tensor], steps: [Step], outputs: [(name: String, tensor: Int)]
+    ) {
+        self.symbols = symbols
+        self.tensors = tensors
+        self.steps = steps
+        self.outputs = outputs
+    }
+
+    /// The tensor whose bytes a tensor shares, itself if none.
+    public func root(of tensor: Int) -> Int {
+        var current = tensor
+        while case .alias(let next) = tensors[current].storage { current = next }
+        return current
+    }
+
+    /// The inputs that are KV caches, by layer.
+    public var kvCaches: [(layer: Int, tensor: Int)] {
+        tensors.enumerated().compactMap { index, tensor -> (layer: Int, tensor: Int)? in
+            guard case .input(let name) = tensor.storage, let layer = Bindings.kvCacheLayer(name) else {
+                return nil
+            }
+            return (layer, index)
+        }.sorted { $0.layer < $1.layer }
+    }
+}

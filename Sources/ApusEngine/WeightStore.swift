@@ -1,0 +1,47 @@
+public import ApusGraph
+public import ApusSupport
+
+/// The packed weights of an engine: regions of one huge-page buffer, in the layout that kernels read.
+public final class WeightStore: Sendable {
+    /// One packed weight.
+    public struct Region: Sendable, Hashable {
+        /// The value's name in the lowered graph.
+        public let name: String
+        /// Element type and shape as stored.
+        public let type: TensorType
+        /// Offset of the first byte, a multiple of 64.
+        public let offset: Int
+        /// Size in bytes.
+        public let byteCount: Int
+    }
+
+    /// All regions, by the index that plans use.
+    public let regions: [Region]
+    /// The memory that holds them.
+    public let buffer: HugeBuffer
+
+    /// Lays out weights of the given names and types; their bytes are zero until they are written.
+    /// - Throws: `.outOfMemory`.
+    public init(_ weights: [(name: String, type: TensorType)]) throws(ApusError) {
+        var regions: [Region] = []
+        var offset = 0
+        for weight in weights {
+            let count = weight.type.constantShape?.reduce(1, *) ?? 0
+            let bytes = count * weight.type.element.byteCount
+            regions.append(Region(name: weight.name, type: weight.type, offset: offset, byteCount: bytes))
+            // A page between large weights costs nothing and keeps every row stream aligned.
+            offset = (offset + bytes + 4095) / 4096 * 4096
+        }
+        self.regions = regions
+        buffer = try HugeBuffer(byteCount: offset, purpose: "weights")
+    }
+
+    /// The bytes of a region.
+    public func bytes(of region: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            start: buffer.base + regions[region].offset, count: regions[region].byteCount)
+    }
+
+    /// Bytes of all regions together.
+    public var byteCount: Int { regions.reduce(0) { $0 + $1.byteCount } }
+}
