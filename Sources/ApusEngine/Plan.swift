@@ -25,6 +25,13 @@ public struct Plan: Sendable {
         public let type: TensorType
         /// Where its bytes are.
         public let storage: Storage
+
+        /// Describes a tensor.
+        public init(name: String, type: TensorType, storage: Storage) {
+            self.name = name
+            self.type = type
+            self.storage = storage
+        }
     }
 
     /// One launch of a kernel.
@@ -39,6 +46,17 @@ public struct Plan: Sendable {
         public let results: [Int]
         /// The op's attributes, with defaults filled in.
         public let attributes: [String: Attribute]
+
+        /// Describes a launch.
+        public init(
+            op: String, kernel: String, operands: [Int?], results: [Int], attributes: [String: Attribute]
+        ) {
+            self.op = op
+            self.kernel = kernel
+            self.operands = operands
+            self.results = results
+            self.attributes = attributes
+        }
     }
 
     /// The symbolic dimensions and their ranges.
