@@ -15,6 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "apus_spin.h"
+#include "apus_topology.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -1,0 +1,112 @@
+public import ApusEngine
+public import ApusGraph
+public import ApusSupport
+import CApusCPU
+
+/// Runs engines on the processor's own cores.
+public final class CPUBackend: Backend {
+    /// The instructions the kernels use.
+    public let instructionSet: InstructionSet
+    /// Number of threads that compute.
+    public let threadCount: Int
+    private let pool: ThreadPool
+    // A table of constants in the C target.
+    private nonisolated(unsafe) let kernels: UnsafePointer<apus_kernels>
+
+    /// Chooses kernels and starts threads.
+    /// - Parameters:
+    ///   - threads: Number of threads; nil is one for each physical core.
+    ///   - instructionSet: Kernels to use; nil is what `APUS_CPU` names, else the best the processor has.
+    /// - Throws: `.invalidInput` or `.unsupported` for a value this machine cannot serve.
+    public init(threads: Int? = nil, instructionSet: InstructionSet? = nil) throws(ApusError) {
+        let set: InstructionSet
+        if let instructionSet { set = instructionSet } else { set = try InstructionSet.chosen() }
+        guard let kernels = set.kernels else {
+            throw ApusError(.unsupported, "this processor does not offer \(set.rawValue) instructions")
+        }
+        self.instructionSet = set
+        self.kernels = kernels
+        threadCount = threads ?? Topology.physicalCoreCount()
+        pool = try ThreadPool(count: threadCount)
+    }
+
+    /// `cpu`.
+    public var name: String { "cpu" }
+
+    /// All kernels of the CPU.
+    public var catalog: KernelCatalog { Self.catalog }
+
+    private static let catalog = KernelCatalog(
+        [
+            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry, AttentionPluginLaunch.entry,
+            GatherLastTokenLaunch.entry,
+        ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries)
+
+    /// Makes the launch of a step.
+    static func launch(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) -> Launch {
+        switch step.op {
+        case "embedding": try EmbeddingLaunch(step, context)
+        case "linear": try LinearLaunch(step, context)
+        case "swiglu": try SwiGLULaunch(step, context)
+        case "attention_plugin": try AttentionPluginLaunch(step, context)
+        case "gather_last_token": try GatherLastTokenLaunch(step, context)
+        case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)
+        case "add", "sub", "mul", "div": try BinaryLaunch(step, context)
+        default: try UnaryLaunch(step, context)
+        }
+    }
+
+    /// Converts elements; the kernel of the chosen instruction set does it.
+    public func convert(
+        _ source: UnsafeRawPointer, _ sourceType: ElementType, _ destination: UnsafeMutableRawPointer,
+        _ destinationType: ElementType, count: Int
+    ) {
+        if sourceType == destinationType {
+            destination.copyMemory(from: source, byteCount: count * sourceType.byteCount)
+        } else if let from = try? LaunchContext.dtype(sourceType), let to = try? LaunchContext.dtype(destinationType) {
+            kernels.pointee.convert(source, from, destination, to, count)
+        }
+    }
+
+    /// Prepares an engine to run on this backend's threads.
+    public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
+        try CPUExecutor(engine, limits: limits, kernels: kernels, pool: pool)
+    }
+
+    /// Measures how fast all threads together read memory.
+    /// - Parameter byteCount: Size of the buffer read; far larger than the caches to measure memory.
+    /// - Returns: Bytes a second, the best of several passes.
+    public func measureReadBandwidth(byteCount: Int = 1 << 30) throws(ApusError) -> Double {
+        let buffer = try HugeBuffer(byteCount: byteCount, purpose: "the bandwidth probe")
+        let job = ReadProbe(buffer: buffer, kernels: kernels, workers: threadCount)
+        pool.run(job)
+        var best = Double.infinity
+        for _ in 0..<8 {
+            let clock = ContinuousClock()
+            let duration = clock.measure { pool.run(job) }
+            best = min(best, duration / .seconds(1))
+        }
+        return Double(byteCount) / best
+    }
+}
+
+/// Reads a buffer once, each worker its share.
+private final class ReadProbe: PoolJob {
+    private let buffer: HugeBuffer
+    private let kernels: UnsafePointer<apus_kernels>
+    private let workers: Int
+    private var isTouched = false
+
+    init(buffer: HugeBuffer, kernels: UnsafePointer<apus_kernels>, workers: Int) {
+        self.buffer = buffer
+        self.kernels = kernels
+        self.workers = workers
+        // Untouched pages all map to one page of zeros and would be read from the cache.
+        (buffer.base).initializeMemory(as: UInt8.self, repeating: 1, count: buffer.byteCount)
+    }
+
+    func run(worker: Int) {
+        let range = share(buffer.byteCount, worker, workers, grain: 4096)
+        _ = kernels.pointee.stream_read(buffer.base + range.lowerBound, range.count)
+    }
+}

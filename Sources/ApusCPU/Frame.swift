@@ -1,0 +1,110 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+
+/// The inputs of one forward pass in fixed memory, and what kernels derive from them.
+///
+/// Arrays over tokens are [batch, width], row-major.
+final class Frame {
+    /// Sequences of this pass.
+    private(set) var batch = 0
+    /// New tokens a row, padding included.
+    private(set) var width = 0
+    /// [batch, width] token ids.
+    let tokens: UnsafeMutablePointer<Int32>
+    /// [batch, width] positions for embedding tables; padding repeats position 0.
+    let positions: UnsafeMutablePointer<Int32>
+    /// [batch, width] positions for RoPE; −1 is padding.
+    let ropePositions: UnsafeMutablePointer<Int32>
+    /// [batch, width] cache slot of each token; −1 is padding.
+    let slots: UnsafeMutablePointer<Int32>
+    /// [batch, width] sequence of each token.
+    let sequences: UnsafeMutablePointer<Int32>
+    /// [batch] tokens cached before the pass.
+    let starts: UnsafeMutablePointer<Int32>
+    /// [batch] KV length after the pass.
+    let lengths: UnsafeMutablePointer<Int32>
+    /// [batch] index of the last valid token of each row.
+    let lastTokens: UnsafeMutablePointer<Int32>
+    private let storage: UnsafeMutablePointer<Int32>
+    private let limits: SessionLimits
+
+    init(limits: SessionLimits) {
+        self.limits = limits
+        let count = limits.batch * limits.chunk
+        storage = .allocate(capacity: 5 * count + 3 * limits.batch)
+        storage.initialize(repeating: 0, count: 5 * count + 3 * limits.batch)
+        tokens = storage
+        positions = storage + count
+        ropePositions = storage + 2 * count
+        slots = storage + 3 * count
+        sequences = storage + 4 * count
+        starts = storage + 5 * count
+        lengths = starts + limits.batch
+        lastTokens = lengths + limits.batch
+    }
+
+    deinit { storage.deallocate() }
+
+    /// The value of a plan's symbol in this pass.
+    func value(of symbol: String) -> Int? {
+        switch symbol {
+        case Bindings.batchSymbol, Bindings.startSymbol: batch
+        case Bindings.tokensSymbol: width
+        case Bindings.capacitySymbol: limits.capacity
+        default: nil
+        }
+    }
+
+    /// Number of elements of a shape in this pass.
+    func count(_ dimension: Dimension) -> Int { dimension.evaluate(value(of:)) ?? 0 }
+
+    /// Takes the inputs of a pass and checks them; returns whether batch or width changed.
+    func load(
+        tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
+        newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,
+        maxPositions: Int
+    ) throws(ApusError) -> Bool {
+        guard (1...limits.batch).contains(batch), (1...limits.chunk).contains(width) else {
+            throw ApusError(
+                .invalidInput,
+                "forward pass of \(batch) × \(width) tokens: expected up to \(limits.batch) × \(limits.chunk)")
+        }
+        guard source.count == batch * width, newCounts.count == batch, cachedCounts.count == batch else {
+            throw ApusError(
+                .invalidInput, "expected \(batch * width) tokens and \(batch) counts, got \(source.count) and "
+                    + "\(newCounts.count), \(cachedCounts.count)")
+        }
+        let bound = min(limits.capacity, maxPositions)
+        for row in 0..<batch {
+            let (new, cached) = (Int(newCounts[row]), Int(cachedCounts[row]))
+            guard (1...width).contains(new), cached >= 0, cached + new <= bound else {
+                throw ApusError(
+                    .invalidInput,
+                    "sequence \(row): \(cached) cached and \(new) new tokens exceed \(bound) positions "
+                        + "or the row of \(width); choose a larger context")
+            }
+            starts[row] = Int32(cached)
+            lengths[row] = Int32(cached + new)
+            lastTokens[row] = Int32(new - 1)
+            for column in 0..<width {
+                let index = row * width + column
+                let id = source[index]
+                guard id >= 0, Int(id) < vocabularySize else {
+                    throw ApusError(
+                        .invalidInput, "token id \(id) is outside the vocabulary of \(vocabularySize)")
+                }
+                let isValid = column < new
+                tokens[index] = id
+                positions[index] = isValid ? Int32(cached + column) : 0
+                ropePositions[index] = isValid ? Int32(cached + column) : -1
+                slots[index] = ropePositions[index]
+                sequences[index] = Int32(row)
+            }
+        }
+        let hasChanged = batch != self.batch || width != self.width
+        self.batch = batch
+        self.width = width
+        return hasChanged
+    }
+}
