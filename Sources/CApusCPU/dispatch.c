@@ -2,6 +2,7 @@
 // makes them unusable. The answer is computed afresh on each call, so there is no state to guard.
 
 #include "baseline/baseline.h"
+#include "simd/tables.h"
 #include <stdio.h>
 
 #if defined(__x86_64__)
@@ -28,6 +29,15 @@ static unsigned saved_state(void) {
 static int saves_ymm(void) { return (saved_state() & 0x06u) == 0x06u; }
 static int saves_zmm(void) { return (saved_state() & 0xe6u) == 0xe6u; }
 
+static int has_avx2(void) {
+    const unsigned fma_f16c = 1u << 12 | 1u << 29;
+    return saves_ymm() && (cpuid(1, 0).ecx & fma_f16c) == fma_f16c && (cpuid(7, 0).ebx & 1u << 5);
+}
+
+static int has_avx512(void) {
+    const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    return has_avx2() && saves_zmm() && (cpuid(7, 0).ebx & f_dq_bw_vl) == f_dq_bw_vl;
+}
 #endif
 
 apus_isa apus_best_isa(void) {
@@ -51,6 +61,12 @@ const char *apus_isa_name(apus_isa isa) {
 const apus_kernels *apus_kernels_for(apus_isa isa) {
     switch (isa) {
     case APUS_ISA_BASELINE: return &apus_baseline_kernels;
+#if defined(__x86_64__)
+    case APUS_ISA_AVX2: return has_avx2() ? &apus_avx2_kernels : NULL;
+    case APUS_ISA_AVX512: return has_avx512() ? &apus_avx512_kernels : NULL;
+#elif defined(__aarch64__)
+    case APUS_ISA_NEON: return &apus_neon_kernels;
+#endif
     default: return NULL;
     }
 }

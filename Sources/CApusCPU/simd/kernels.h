@@ -1,0 +1,30 @@
+#pragma once
+// Every vector kernel, in order of use, for the instruction set whose vocabulary was included before.
+//
+// One file per op, under the name that its portable definition has in baseline/. All functions are static: each
+// instruction set compiles its own copy, and only the table leaves the file.
+
+#include "../attention.h"
+#include "../baseline/baseline.h"
+#include "tables.h"
+
+#include "common.h"
+#include "transcendental.h"
+
+#include "binary.h"
+#include "convert.h"
+#include "layer_norm.h"
+#include "reduce.h"
+#include "rms_norm.h"
+#include "unary.h"
+
+#include "rope_and_cache.h"
+#include "tile.h"
+
+#include "linear_gemm.h"
+
+#include "linear.h"
+
+#include "attention.h"
+
+#include "table.h"

@@ -1,0 +1,30 @@
+#pragma once
+// The table of one instruction set; the vocabulary and the kernels are included before.
+
+const apus_kernels KERNEL_TABLE = {
+    .isa = KERNEL_ISA,
+    .linear_scratch_bytes = linear_scratch_bytes,
+    .linear = linear,
+    .rms_norm = rms_norm,
+    .add_rms_norm = add_rms_norm,
+    .layer_norm = layer_norm,
+    .add_layer_norm = add_layer_norm,
+    .gated = gated,
+    .unary = unary,
+    .binary = binary,
+    .binary_rows = binary_rows,
+    .binary_cols = binary_cols,
+    .binary_scalar = binary_scalar,
+    .embedding = embedding,
+    .convert = convert,
+    .rope_and_cache = rope_and_cache,
+    .attention_scratch_bytes = attention_scratch_bytes,
+    .attention = attention,
+    .attention_partial_floats = attention_partial_floats,
+    .attention_decode_partial = attention_decode_partial,
+    .attention_decode_combine = apus_baseline_attention_decode_combine,
+    .argmax = argmax,
+    .max = max,
+    .stream_read = stream_read,
+    .fma_probe = fma_probe,
+};
