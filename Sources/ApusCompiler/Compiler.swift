@@ -44,7 +44,7 @@ public enum Compiler {
             throw ApusError(.invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
         let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
-        let passes = Pipeline.standard(precision: precision)
+        let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
         let (lowered, reports) = try manager.run(graph, passes)
         return Lowered(graph: lowered, passes: reports, precision: precision)
     }
@@ -98,7 +98,7 @@ public enum Compiler {
                 let region = next.add(1, ordering: .relaxed).oldValue
                 guard region < draft.weights.count else { return }
                 let value = draft.weights[region].value
-                do {
+                do throws(ApusError) {
                     try packer.pack(value, into: store.bytes(of: region))
                 } catch {
                     failure.withLock { $0 = $0 ?? error }
