@@ -54,6 +54,9 @@ let package = Package(
         .testTarget(name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11
