@@ -1,0 +1,46 @@
+import Apus
+import ArgumentParser
+
+/// `apus inspect`: what a model is turned into, as text.
+struct InspectCommand: ParsableCommand {
+    /// A station on the way from a checkpoint to an engine.
+    enum Stage: String, CaseIterable, ExpressibleByArgument {
+        case imported, lowered, engine
+    }
+
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Print the graph or the plan of a model.",
+        discussion: """
+            imported: the graph as the family computes it, at the level of PyTorch's ATen operators. lowered: the \
+            graph after all passes, with fused operators and a KV cache. engine: the plan, that is every step with \
+            its kernel, every buffer and the bytes.
+
+              apus inspect --model FOLDER --stage lowered
+            """)
+
+    @Option(help: ArgumentHelp("Folder of the model.", valueName: "folder"))
+    var model: String?
+
+    @Option(
+        help: ArgumentHelp("A config.json in place of a folder: shapes without weights.", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("Which text to print.", valueName: "stage"))
+    var stage = Stage.lowered
+
+    @Option(
+        name: [.customLong("precision"), .customLong("model-precision"), .customLong("model_precision")],
+        help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
+    var precision: Precision?
+
+    mutating func validate() throws {
+        guard (model == nil) != (config == nil) else {
+            throw ValidationError("Give either --model or --config.")
+        }
+    }
+
+    func run() throws {
+        throw ApusError(.internal, "not wired yet")
+    }
+}

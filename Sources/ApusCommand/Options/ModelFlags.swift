@@ -1,0 +1,57 @@
+import ArgumentParser
+
+/// Flags of `apus run` that say which model runs and how it is compiled.
+struct ModelFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Folder with config.json, *.safetensors and a tokenizer.", valueName: "folder"))
+    var model: String
+
+    @Option(help: ArgumentHelp("Folder with tokenizer.json, if it is not the model's.", valueName: "folder"))
+    var tokenizer: String?
+
+    @Option(
+        name: [.customLong("precision"), .customLong("model-precision"), .customLong("model_precision")],
+        help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
+    var precision: Precision?
+
+    @Option(
+        help: ArgumentHelp(
+            "What computes: kernels with the AttentionPlugin, or the slow FP32 interpreter.",
+            valueName: "name"))
+    var backend = BackendChoice.plugin
+
+    @Option(
+        help: ArgumentHelp(
+            "Kind of KV cache. plugin has its own, updated in place: leave this out. reference: none.",
+            valueName: "kind"))
+    var cache = ""
+
+    @Option(
+        name: [.customLong("context-length"), .customLong("context_length")],
+        help: ArgumentHelp(
+            "Tokens of one sequence the KV cache has room for (default: prompt and new tokens).",
+            valueName: "n"))
+    var contextLength: Int?
+
+    @Option(help: ArgumentHelp("Threads that compute (default: one for each physical core).", valueName: "n"))
+    var threads: Int?
+
+    @Flag(help: "Tell on standard error what is imported, compiled and chosen.")
+    var debug = false
+
+    mutating func validate() throws {
+        try Counts.check(contextLength, "--context-length")
+        try Counts.check(threads, "--threads")
+        try backend.check(cache: cache)
+    }
+}
+
+/// Checks of flags that count something.
+enum Counts {
+    /// Refuses a count that is too small.
+    /// - Throws: a usage error that names the flag.
+    static func check(_ value: Int?, _ flag: String, least: Int = 1) throws {
+        guard let value, value < least else { return }
+        throw ValidationError("\(flag): expected a count of at least \(least), got \(value).")
+    }
+}

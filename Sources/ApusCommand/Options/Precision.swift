@@ -1,0 +1,30 @@
+import Apus
+import ArgumentParser
+
+/// The value of `--precision`, in any case.
+enum Precision: String, CaseIterable, ExpressibleByArgument {
+    case fp16 = "FP16"
+    case fp32 = "FP32"
+    case bf16 = "BF16"
+
+    init?(argument: String) { self.init(rawValue: argument.uppercased()) }
+
+    /// The precision whose elements are of that type.
+    init?(_ element: ElementType) {
+        switch element {
+        case .f32: self = .fp32
+        case .f16: self = .fp16
+        case .bf16: self = .bf16
+        default: return nil
+        }
+    }
+
+    /// The element type of the weights.
+    var element: ElementType {
+        switch self {
+        case .fp32: .f32
+        case .fp16: .f16
+        case .bf16: .bf16
+        }
+    }
+}
