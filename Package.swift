@@ -55,6 +55,8 @@ let package = Package(
         .testTarget(name: "ApusPassesTests", dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
