@@ -19,9 +19,7 @@ struct ModelDefinition {
         family = try familyType.init(reader)
         var other: ConfigReader?
         if let generation { other = try ConfigReader(generation) }
-        self.generation = try GenerationDefaults.read(
-            config: reader, generation: other, ends: family.defaultEndTokens, begin: family.defaultBeginToken
-        )
+        self.generation = try GenerationDefaults.read(config: reader, generation: other)
         let older = try reader.optionalString("torch_dtype")
         precision = Self.precisions[try reader.optionalString("dtype") ?? older ?? ""]
         try reader.requireNothingElse()

@@ -25,19 +25,21 @@ public struct GenerationDefaults: Sendable, Hashable {
     /// Defaults that say nothing.
     public init() {}
 
-    /// Merges the two files; `ends` and `begin` are the class defaults of the family for keys that are missing.
+    /// Merges the two files.
+    ///
+    /// Defaults of transformers' config classes do not count: its `from_pretrained` passes over them too.
     static func read(
-        config: ConfigReader, generation: ConfigReader?, ends: [Int32], begin: Int32?
+        config: ConfigReader, generation: ConfigReader?
     ) throws(ApusError) -> GenerationDefaults {
         var defaults = GenerationDefaults()
-        // A key of generation_config.json, be it null, overrides config.json, and that the class default.
+        // A key of generation_config.json, be it null, overrides config.json.
         func tokens(_ key: String) throws(ApusError) -> [Int32]? {
             if let found = try generation?.tokens(key) { return found }
             return try config.tokens(key)
         }
-        defaults.endTokens = try tokens("eos_token_id") ?? ends
-        defaults.beginToken = (try tokens("bos_token_id") ?? begin.map { [$0] } ?? []).first
-        defaults.padToken = (try tokens("pad_token_id") ?? []).first
+        defaults.endTokens = try tokens("eos_token_id") ?? []
+        defaults.beginToken = (try tokens("bos_token_id"))?.first
+        defaults.padToken = (try tokens("pad_token_id"))?.first
         // As in transformers, sampling keys of config.json count only if there is no other file.
         let source = generation ?? config
         defaults.doSample = try source.bool("do_sample", default: false)

@@ -19,8 +19,6 @@ struct GPT2: ModelFamily {
     private let scalesScores: Bool
     private let scalesByLayer: Bool
     let isTied: Bool
-    let defaultEndTokens: [Int32] = [50256]
-    let defaultBeginToken: Int32? = 50256
 
     init(_ config: ConfigReader) throws(ApusError) {
         vocabulary = try config.int("vocab_size", default: 50257)

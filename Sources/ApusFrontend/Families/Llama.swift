@@ -17,8 +17,6 @@ struct Llama: ModelFamily {
 
     var size: ModelSize { decoder.size }
     var isTied: Bool { decoder.isTied }
-    let defaultEndTokens: [Int32] = [2]
-    let defaultBeginToken: Int32? = 1
 
     func build(_ b: inout GraphBuilder, ids: Value, positions: Value) throws(ApusError) -> Value {
         try decoder.build(&b, ids: ids, positions: positions)

@@ -13,10 +13,6 @@ public protocol ModelFamily: Sendable {
 
     /// The sizes that a runtime needs.
     var size: ModelSize { get }
-    /// `eos_token_id` of the config class.
-    var defaultEndTokens: [Int32] { get }
-    /// `bos_token_id` of the config class.
-    var defaultBeginToken: Int32? { get }
     /// Whether the head shares the embedding's weight.
     var isTied: Bool { get }
 

@@ -24,8 +24,6 @@ struct Qwen3: ModelFamily {
 
     var size: ModelSize { decoder.size }
     var isTied: Bool { decoder.isTied }
-    let defaultEndTokens: [Int32] = []
-    let defaultBeginToken: Int32? = nil
 
     func build(_ b: inout GraphBuilder, ids: Value, positions: Value) throws(ApusError) -> Value {
         try decoder.build(&b, ids: ids, positions: positions)
