@@ -31,7 +31,8 @@ let canonicalizeLinear = RewritePass(
             if m.type(of: x).shape != shape { x = try m.add("view", [x], ["shape": .dimensions(shape)]) }
             return try m.add("linear", [x, m["w"]] + (m.optional("b").map { [$0] } ?? []))
         },
-        Rule(.op("add", .op("linear", .capture("x"), .capture("w"), .absent).once, .weight("b"))) { m throws(ApusError) in
+        Rule(.op("add", .op("linear", .capture("x"), .capture("w"), .absent).once, .weight("b"))) {
+            m throws(ApusError) in
             try m.add("linear", [m["x"], m["w"], m["b"]])
         },
     ])
