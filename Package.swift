@@ -58,6 +58,7 @@ let package = Package(
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
+        .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11
