@@ -68,6 +68,7 @@ let package = Package(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
+        .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11
