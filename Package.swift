@@ -51,6 +51,19 @@ let package = Package(
             name: "ApusCommand",
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: settings),
+        // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .testTarget(
+            name: "AllocationTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime", "ApusSupport",
+                "CAllocationCounter",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusFrontendTests",
+            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
@@ -58,17 +71,21 @@ let package = Package(
             dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
-            name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
-        .testTarget(
-            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
-        .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "ApusFrontendTests",
-            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
+            name: "ApusRuntimeTests",
+            dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
+        .testTarget(
+            name: "ParityTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+            ],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11
