@@ -50,6 +50,7 @@ let package = Package(
         .executableTarget(
             name: "ApusCommand",
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            resources: [.embedInCode("Resources/compare_transformers.py")],
             swiftSettings: settings),
         .testTarget(name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
