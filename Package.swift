@@ -53,8 +53,12 @@ let package = Package(
             resources: [.embedInCode("Resources/compare_transformers.py")],
             swiftSettings: settings),
         .testTarget(name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .testTarget(name: "ApusPassesTests", dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11

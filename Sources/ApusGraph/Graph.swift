@@ -15,6 +15,14 @@ public struct Node: Sendable {
     /// The values this node defines.
     public var results: [Value]
 
+    /// Makes a node; the values it defines are of the graph that will hold it.
+    public init(op: String, operands: [Value?], attributes: [String: Attribute], results: [Value]) {
+        self.op = op
+        self.operands = operands
+        self.attributes = attributes
+        self.results = results
+    }
+
     /// The first result.
     public var result: Value { results[0] }
 }

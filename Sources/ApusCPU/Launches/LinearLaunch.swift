@@ -18,8 +18,12 @@ final class LinearLaunch: Launch {
         return nil
     }
 
-    /// Output features are handed out in multiples of this many, a whole number of kernel tiles.
-    private static let grain = 64
+    /// Output features are handed out in multiples of this many: few when weights stream through once, more when
+    /// a block of them is packed and used for many rows.
+    private static let streamingGrain = 32
+    private static let blockedGrain = 128
+    /// Rows from which a product is blocked; the kernel decides the same way, this only sizes its work.
+    private static let blockedRows = 9
     /// Blocks each worker gets on average; more balances better, fewer reuses packed inputs longer.
     private static let blocksPerWorker = 6
 
@@ -51,8 +55,9 @@ final class LinearLaunch: Launch {
 
     override func resize() {
         arguments.m = context.frame.count(rowCount)
-        let grains = (arguments.n + Self.grain - 1) / Self.grain
-        block = max(grains / (context.workers * Self.blocksPerWorker), 1) * Self.grain
+        let grain = arguments.m < Self.blockedRows ? Self.streamingGrain : Self.blockedGrain
+        let grains = (arguments.n + grain - 1) / grain
+        block = max(grains / (context.workers * Self.blocksPerWorker), 1) * grain
         if context.workers == 1 { block = max(arguments.n, 1) }
     }
 

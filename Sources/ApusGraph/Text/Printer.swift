@@ -32,7 +32,7 @@ extension Graph {
 
 extension Attribute {
     /// The text form.
-    var text: String {
+    public var text: String {
         switch self {
         case .bool(let value): value ? "true" : "false"
         case .int(let value): "\(value)"

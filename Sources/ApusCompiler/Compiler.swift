@@ -1,0 +1,144 @@
+public import ApusEngine
+public import ApusGraph
+public import ApusPasses
+public import ApusSupport
+import Dispatch
+import Synchronization
+
+/// What a user decides about an engine.
+public struct CompileOptions: Sendable {
+    /// Element type of the weights of matrix products and of the KV cache; nil is the checkpoint's own.
+    public var precision: ElementType?
+    /// Folder that gets the graph's text before and after each pass; nil for none.
+    public var dumpDirectory: String?
+    /// Called with the graph before and after each pass, to compare them.
+    public var check: PassManager.Check?
+
+    /// Makes options.
+    public init(precision: ElementType? = nil, dumpDirectory: String? = nil, check: PassManager.Check? = nil) {
+        self.precision = precision
+        self.dumpDirectory = dumpDirectory
+        self.check = check
+    }
+}
+
+/// The compiler: import → canonicalise → fuse → cache → quantise → select → plan → emit.
+public enum Compiler {
+    /// A graph after all passes, and what each pass did.
+    public struct Lowered: Sendable {
+        /// The lowered graph.
+        public let graph: Graph
+        /// One report for each pass, in order.
+        public let passes: [PassReport]
+        /// Element type of the weights.
+        public let precision: ElementType
+    }
+
+    /// Runs the passes: from an imported graph to the one that kernels are chosen for.
+    /// - Throws: What a pass throws, and `.unsupported` if an attention layer found no fast kernel, with the reason.
+    public static func lower(_ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions())
+        throws(ApusError) -> Lowered
+    {
+        let precision = options.precision ?? info.precision
+        guard precision.isFloat else {
+            throw ApusError(.invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
+        }
+        let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
+        let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
+        let (lowered, reports) = try manager.run(graph, passes)
+        return Lowered(graph: lowered, passes: reports, precision: precision)
+    }
+
+    /// Compiles a model for a backend.
+    /// - Parameters:
+    ///   - graph: The imported graph, at ATen level.
+    ///   - weights: Where the values of its parameters come from.
+    ///   - info: What the model is.
+    ///   - options: What the user decides.
+    ///   - backend: The device to choose kernels of and to convert weights with.
+    ///   - progress: Told how many bytes of weights are packed.
+    /// - Throws: `.unsupported` with every node that has no kernel; whatever reading weights throws.
+    public static func compile(
+        _ graph: Graph, weights: any WeightSource, info: ModelInfo, options: CompileOptions = CompileOptions(),
+        backend: any Backend, progress: (any ProgressReporter)? = nil
+    ) throws(ApusError) -> Engine {
+        let lowered = try lower(graph, info: info, options: options)
+        let draft = try plan(lowered, backend: backend)
+        let store = try emit(draft, lowered.graph, from: weights, backend: backend, progress: progress)
+        return Engine(info: info, plan: draft.plan, weights: store, precision: lowered.precision)
+    }
+
+    /// Chooses kernels and lays out tensors, without touching any weight.
+    static func plan(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> PlanBuilder.Result {
+        try PlanBuilder.build(
+            lowered.graph, registry: .standard, catalog: backend.catalog,
+            expressions: WeightExpressions(lowered.graph))
+    }
+
+    /// The plan of a lowered graph, to be looked at; it holds no weights.
+    public static func dryRun(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> Plan {
+        try plan(lowered, backend: backend).plan
+    }
+
+    /// Packs all weights, several at a time.
+    private static func emit(
+        _ draft: PlanBuilder.Result, _ graph: Graph, from source: any WeightSource, backend: any Backend,
+        progress: (any ProgressReporter)?
+    ) throws(ApusError) -> WeightStore {
+        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+        let expressions = WeightExpressions(graph)
+        let packer = WeightPacker(graph: graph, expressions: expressions, source: source, backend: backend)
+        let total = store.byteCount
+        let completed = Atomic<Int>(0)
+        let next = Atomic<Int>(0)
+        let failure = Mutex<ApusError?>(nil)
+        let releases = ReleaseCounts(draft.weights.map(\.value), expressions)
+        DispatchQueue.concurrentPerform(iterations: packingThreads) { _ in
+            while failure.withLock({ $0 == nil }) {
+                let region = next.add(1, ordering: .relaxed).oldValue
+                guard region < draft.weights.count else { return }
+                let value = draft.weights[region].value
+                do throws(ApusError) {
+                    try packer.pack(value, into: store.bytes(of: region))
+                } catch {
+                    failure.withLock { $0 = $0 ?? error }
+                    return
+                }
+                for name in releases.used(by: value) { source.release(name) }
+                let bytes = store.regions[region].byteCount
+                let done = completed.add(bytes, ordering: .relaxed).newValue
+                progress?.progress("Packing weights", completed: done, total: total)
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+        return store
+    }
+
+    /// Reading from the page cache and converting keeps about this many threads busy.
+    private static let packingThreads = 4
+}
+
+/// Knows when the last use of a checkpoint's weight has been packed.
+private final class ReleaseCounts: Sendable {
+    private let names: [Value: [String]]
+    private let remaining: Mutex<[String: Int]>
+
+    init(_ values: [Value], _ expressions: WeightExpressions) {
+        let names = Dictionary(
+            values.map { ($0, expressions.parameters(of: $0)) }, uniquingKeysWith: { first, _ in first })
+        self.names = names
+        var counts: [String: Int] = [:]
+        for name in values.flatMap({ names[$0] ?? [] }) { counts[name, default: 0] += 1 }
+        remaining = Mutex(counts)
+    }
+
+    /// The weights that nothing needs any more now that `value` is packed.
+    func used(by value: Value) -> [String] {
+        remaining.withLock { counts in
+            (names[value] ?? []).filter { name in
+                counts[name, default: 1] -= 1
+                return counts[name] == 0
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+public import ApusGraph
+public import ApusSupport
+
+/// A step that turns a graph into another that computes the same.
+///
+/// Only the passes that say so change a graph's signature. Running a pass a second time changes nothing.
+public protocol Pass: Sendable {
+    /// Name of the pass, in kebab case.
+    var name: String { get }
+
+    /// Changes the graph, leaving in `notes` what a user should hear of it.
+    func run(_ graph: inout Graph, _ notes: inout PassNotes) throws(ApusError)
+}
+
+/// What a pass is given beside the graph, and what it leaves beside it.
+public struct PassNotes: Sendable {
+    /// The ops that may be used.
+    public let registry: OpRegistry
+    /// One line for each attention that the pass met.
+    public var attention: [AttentionReport] = []
+
+    /// Makes empty notes.
+    public init(registry: OpRegistry = .standard) { self.registry = registry }
+}
+
+/// Which kernel an attention layer uses, and if not the fast one, why.
+public struct AttentionReport: Sendable, Hashable, CustomStringConvertible {
+    /// Position among the attentions of the graph, from 0.
+    public let layer: Int
+    /// The op that computes it.
+    public let kernel: String
+    /// What kept it from being the plugin; nil if nothing did.
+    public let reason: String?
+
+    /// Makes a report.
+    public init(layer: Int, kernel: String, reason: String? = nil) {
+        self.layer = layer
+        self.kernel = kernel
+        self.reason = reason
+    }
+
+    /// The report on one line.
+    public var description: String {
+        "attention \(layer): \(kernel)" + (reason.map { " (\($0))" } ?? "")
+    }
+}

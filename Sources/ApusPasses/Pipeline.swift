@@ -1,0 +1,96 @@
+public import ApusGraph
+
+/// What a user decides about the lowering of a graph.
+public struct PipelineOptions: Sendable, Hashable {
+    /// Element type that large weights are stored in.
+    public var precision: ElementType
+    /// Element type of the KV caches.
+    public var kvCache: ElementType
+    /// Whether only the last token's logits are computed.
+    public var lastTokenOnly: Bool
+
+    /// Makes options.
+    public init(precision: ElementType = .f32, kvCache: ElementType = .f32, lastTokenOnly: Bool = true) {
+        self.precision = precision
+        self.kvCache = kvCache
+        self.lastTokenOnly = lastTokenOnly
+    }
+}
+
+/// The passes from an imported graph to one that kernels can run, in order, each with the reason for its place.
+public enum Pipeline {
+    /// The stages of the lowering.
+    public enum Phase: String, Sendable, CaseIterable {
+        /// One way of writing for what models write in several.
+        case canonicalise
+        /// Few large ops in place of many small ones.
+        case fuse
+        /// Attention with a KV cache, logits of the last token.
+        case cache
+        /// Storage types of the weights.
+        case quantise
+        /// What the earlier phases left behind is removed.
+        case finalise
+    }
+
+    /// One pass of the pipeline.
+    public struct Step: Sendable {
+        /// The stage it belongs to.
+        public let phase: Phase
+        /// The pass.
+        public let pass: any Pass
+        /// Why it stands here.
+        public let reason: String
+
+        init(_ phase: Phase, _ pass: any Pass, _ reason: String) {
+            self.phase = phase
+            self.pass = pass
+            self.reason = reason
+        }
+    }
+
+    /// The steps for the AttentionPlugin path.
+    public static func steps(_ options: PipelineOptions = PipelineOptions()) -> [Step] {
+        var steps = [
+            Step(.canonicalise, ConstantFold(), "patterns meet scalars as constants, not as computations"),
+            Step(.canonicalise, foldIdentities, "patterns meet no step that does nothing"),
+            Step(.canonicalise, canonicalizeLinear, "later passes know one op for a product with a weight"),
+            Step(.canonicalise, CommonSubexpressions(), "one value has one handle, which patterns compare"),
+            Step(.canonicalise, DeadCode(), "single use means a single use that counts"),
+
+            Step(.fuse, fuseRMSNorm, "norms of heads must be one op before attention is looked at"),
+            Step(.fuse, fuseLayerNorm, "the same for layer norms"),
+            Step(.fuse, fuseGelu, "activations stand alone: anywhere in this phase"),
+            Step(.fuse, fuseRope, "fuse-qkv and the plugin look through it"),
+            Step(.fuse, FuseQKV(), "after norms and rope, which it looks through"),
+            Step(.fuse, fuseGateUp, "makes the slices that fuse-swiglu looks for"),
+            Step(.fuse, fuseSwiGLU, "after fuse-gate-up"),
+
+            Step(.cache, InsertAttentionPlugin(), "after fuse-qkv, so that the packed tensor is there"),
+            Step(.cache, fuseAddNorm, "after all that matches plain additions and norms"),
+        ]
+        if options.lastTokenOnly {
+            steps.append(Step(.cache, LastTokenLogits(), "at the end, when few ops are left to look through"))
+        }
+        steps += [
+            Step(
+                .quantise, AssignWeightTypes(precision: options.precision, kvCache: options.kvCache),
+                "after the last pass that moves or joins weights"),
+
+            Step(.finalise, foldIdentities, "views and transposes that met when attention was replaced"),
+            Step(.finalise, CommonSubexpressions(), "weights that were transposed twice"),
+            Step(.finalise, DeadCode(), "last: nothing is computed that no output needs"),
+        ]
+        return steps
+    }
+
+    /// The passes for the AttentionPlugin path: what a compiler runs.
+    public static func standard(_ options: PipelineOptions = PipelineOptions()) -> [any Pass] {
+        steps(options).map(\.pass)
+    }
+
+    /// Every pass by its name; parameterised ones with their default parameters.
+    public static let all: [String: any Pass] = Dictionary(
+        steps(PipelineOptions(precision: .f16, kvCache: .f16)).map { ($0.pass.name, $0.pass) },
+        uniquingKeysWith: { first, _ in first })
+}

@@ -1,0 +1,90 @@
+extension ReferenceFunctions {
+    static let linear: [String: ReferenceFunction] = [
+        "linear": { call in
+            let (x, weight) = (call[0], call[1])
+            let (n, k) = (weight.shape[0], weight.shape[1])
+            let m = x.shape.dropLast().reduce(1, *)
+            var y = multiply(x.floats, weight.floats, m, n, k)
+            if let bias = call.optional(2)?.floats { addRows(bias, to: &y) }
+            return [call.result(y.map { Float($0) })]
+        },
+        "addmm": { call in
+            let (bias, x, weight) = (call[0], call[1], call[2])
+            let (m, k, n) = (x.shape[0], x.shape[1], weight.shape[1])
+            let columns = transposed(weight.floats[...], k, n)
+            let product = multiply(x.floats, columns, m, n, k)
+            let offsets = Strides.offsets([m, n], Strides.broadcast(bias.shape, to: [m, n]))
+            return [
+                call.result(zip(product, offsets).map { Float($0 + Double(bias.floats[$1])) })
+            ]
+        },
+        "matmul": { call in
+            let (a, b) = (call[0], call[1])
+            let shape = call.shapes[0]
+            let (m, n) = (shape[shape.count - 2], shape[shape.count - 1])
+            let k = a.shape[a.shape.count - 1]
+            let batch = Array(shape.dropLast(2))
+            // Matrices are counted, so that the steps come out in whole matrices.
+            let starts = { (shape: [Int]) in
+                Strides.offsets(batch, Strides.broadcast(Array(shape.dropLast(2)), to: batch))
+            }
+            var y: [Float] = []
+            for (i, j) in zip(starts(a.shape), starts(b.shape)) {
+                let rows = Array(a.floats[i * m * k..<(i + 1) * m * k])
+                let columns = transposed(b.floats[j * k * n..<(j + 1) * k * n], k, n)
+                y += multiply(rows, columns, m, n, k).map { Float($0) }
+            }
+            return [call.result(y)]
+        },
+    ]
+
+    /// x·wᵀ summed in `Double`; x [M, K], w [N, K], result [M, N].
+    static func multiply(_ x: [Float], _ w: [Float], _ m: Int, _ n: Int, _ k: Int) -> [Double] {
+        var y = [Double](repeating: 0, count: m * n)
+        x.withUnsafeBufferPointer { x in
+            w.withUnsafeBufferPointer { w in
+                y.withUnsafeMutableBufferPointer { y in
+                    guard let x = x.baseAddress, let w = w.baseAddress, let y = y.baseAddress else { return }
+                    // Weights in the outer loop: each is read from memory once.
+                    var column = 0
+                    while column < n {
+                        var row = 0
+                        while row < m {
+                            y[row * n + column] = dot(x + row * k, w + column * k, k)
+                            row += 1
+                        }
+                        column += 1
+                    }
+                }
+            }
+        }
+        return y
+    }
+
+    /// Σ a·b in four partial sums.
+    static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Double {
+        var (s0, s1, s2, s3) = (0.0, 0.0, 0.0, 0.0)
+        var index = 0
+        while index + 4 <= count {
+            s0 += Double(a[index]) * Double(b[index])
+            s1 += Double(a[index + 1]) * Double(b[index + 1])
+            s2 += Double(a[index + 2]) * Double(b[index + 2])
+            s3 += Double(a[index + 3]) * Double(b[index + 3])
+            index += 4
+        }
+        while index < count {
+            s0 += Double(a[index]) * Double(b[index])
+            index += 1
+        }
+        return (s0 + s1) + (s2 + s3)
+    }
+
+    private static func transposed(_ matrix: ArraySlice<Float>, _ rows: Int, _ columns: Int) -> [Float] {
+        let start = matrix.startIndex
+        return Strides.offsets([columns, rows], [1, columns]).map { matrix[start + $0] }
+    }
+
+    private static func addRows(_ bias: [Float], to y: inout [Double]) {
+        for index in y.indices { y[index] += Double(bias[index % bias.count]) }
+    }
+}
