@@ -55,9 +55,15 @@ let package = Package(
         .testTarget(name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(name: "ApusPassesTests", dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
+            name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusFrontendTests",
+            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
