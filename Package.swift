@@ -59,8 +59,6 @@ let package = Package(
             dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
-            name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
-        .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
