@@ -59,6 +59,8 @@ let package = Package(
             dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
+        .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
@@ -67,6 +69,7 @@ let package = Package(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
+        .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11

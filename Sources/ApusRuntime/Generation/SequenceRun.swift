@@ -51,7 +51,7 @@ struct SequenceRun {
             finishReason = .length
         }
         if finishReason != nil, let textStream {
-            piece += matcher.append(textStream.finish())
+            piece += matcher.append(try textStream.finish())
             piece += matcher.finish()
             if matcher.isStopped { finishReason = .stopString }
         }

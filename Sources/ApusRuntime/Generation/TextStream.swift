@@ -6,5 +6,6 @@ public protocol TextStream: AnyObject {
     func append(_ id: Int32) throws(ApusError) -> String
 
     /// The text that is left when no token follows.
-    func finish() -> String
+    /// - Throws: What decoding the last tokens throws.
+    func finish() throws(ApusError) -> String
 }

@@ -43,6 +43,9 @@ public final class Session {
     /// Number of logits of a token.
     public var vocabularySize: Int { executor.vocabularySize }
 
+    /// Bytes held for activations and KV caches.
+    public var workingBytes: Int { executor.workingBytes }
+
     /// Number of sequences, retired ones included.
     public var count: Int { rows.count }
 

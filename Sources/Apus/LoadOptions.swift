@@ -1,0 +1,68 @@
+public import ApusGraph
+public import ApusRuntime
+public import ApusSupport
+
+/// What computes a model.
+public enum BackendKind: String, Sendable, Hashable, CaseIterable {
+    /// The compiled engine, with the AttentionPlugin and its KV cache in place.
+    case plugin
+    /// The reference interpreter: FP32, one op at a time, no cache. Slow; the truth to compare with.
+    case reference
+}
+
+/// How a model is loaded.
+public struct LoadOptions: Sendable, Hashable {
+    /// Element type of the weights and the KV cache; nil is the checkpoint's own.
+    public var precision: ElementType?
+    /// What computes.
+    public var backend: BackendKind
+    /// The device that computes: `cpu`.
+    public var device: String
+    /// Threads that compute; nil is one for each physical core.
+    public var threads: Int?
+    /// Sequences to plan memory for; a call with more of them plans anew.
+    public var batchSize: Int
+    /// Tokens of a sequence to plan memory for; nil is what each call needs, the model's positions at most.
+    public var contextLength: Int?
+    /// Tokens of a prompt that run in one pass; nil chooses.
+    public var chunk: Int?
+    /// Folder with `tokenizer.json`; nil is the model's own.
+    public var tokenizerFolder: String?
+    /// Whether a model without a tokenizer is an error, rather than a model that takes token ids only.
+    public var requiresTokenizer: Bool
+
+    /// Makes options; without arguments everything is chosen by model and machine.
+    public init(
+        precision: ElementType? = nil, backend: BackendKind = .plugin, device: String = "cpu",
+        threads: Int? = nil,
+        batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
+        requiresTokenizer: Bool = false
+    ) {
+        self.precision = precision
+        self.backend = backend
+        self.device = device
+        self.threads = threads
+        self.batchSize = batchSize
+        self.contextLength = contextLength
+        self.chunk = chunk
+        self.tokenizerFolder = tokenizerFolder
+        self.requiresTokenizer = requiresTokenizer
+    }
+
+    /// Checks what can be checked without a model.
+    func validate() throws(ApusError) {
+        guard device == "cpu" else {
+            throw ApusError(.unsupported, "device: expected cpu, got '\(device)'")
+        }
+        guard backend == .plugin || precision == nil || precision == .f32 else {
+            throw ApusError(
+                .unsupported,
+                "precision: the reference backend computes in FP32, got \(precision?.rawValue ?? ""); "
+                    + "leave the precision out or choose the plugin backend")
+        }
+        for (name, value) in [("batchSize", batchSize), ("contextLength", contextLength), ("chunk", chunk)] {
+            guard let value, value < 1 else { continue }
+            throw ApusError(.invalidInput, "\(name): expected at least 1, got \(value)")
+        }
+    }
+}
