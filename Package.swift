@@ -50,6 +50,7 @@ let package = Package(
         .executableTarget(
             name: "ApusCommand",
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            resources: [.embedInCode("Resources/compare_transformers.py")],
             swiftSettings: settings),
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
