@@ -16,13 +16,10 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     ],
     targets: [
         // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
-        .target(
-            name: "ApusSupport", dependencies: [.product(name: "Logging", package: "swift-log")],
-            swiftSettings: settings),
+        .target(name: "ApusSupport", swiftSettings: settings),
         .target(name: "ApusGraph", dependencies: ["ApusSupport"], swiftSettings: settings),
         .target(name: "ApusReference", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .target(name: "ApusPasses", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
