@@ -1,7 +1,7 @@
 """The fixtures that make_fixtures.py records: one entry per folder, with its config.json as written.
 
-`transformers 4` configs are spelled out key by key as 4.x saved them; an entry with `resave=True` is loaded and
-saved by the installed transformers 5, so the file holds exactly what that version writes.
+`transformers 4` configs are spelled out key by key as 4.x saved them; an entry with `resave=True` is loaded
+and saved by the installed transformers 5, so the file holds exactly what that version writes.
 """
 
 from dataclasses import dataclass, field
@@ -53,9 +53,9 @@ def qwen2(**changes):
     config = {
         "architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1, "eos_token_id": 2,
         "hidden_act": "silu", "hidden_size": 48, "initializer_range": 0.02, "intermediate_size": 84,
-        "max_position_embeddings": 512, "max_window_layers": 2, "model_type": "qwen2", "num_attention_heads": 3,
-        "num_hidden_layers": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
-        "sliding_window": 512, "tie_word_embeddings": True, "torch_dtype": "float32",
+        "max_position_embeddings": 512, "max_window_layers": 2, "model_type": "qwen2",
+        "num_attention_heads": 3, "num_hidden_layers": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0, "sliding_window": 512, "tie_word_embeddings": True, "torch_dtype": "float32",
         "transformers_version": "4.43.1", "use_cache": True, "use_sliding_window": False, "vocab_size": 269,
     }
     return config | changes
@@ -80,9 +80,10 @@ def gpt2(**changes):
     config = {
         "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1,
         "bos_token_id": 1, "embd_pdrop": 0.1, "eos_token_id": 2, "initializer_range": 0.02,
-        "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 200, "n_embd": 48, "n_head": 3, "n_layer": 2,
-        "n_positions": 200, "resid_pdrop": 0.1, "summary_activation": None, "summary_first_dropout": 0.1,
-        "summary_proj_to_labels": True, "summary_type": "cls_index", "summary_use_proj": True,
+        "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 200, "n_embd": 48, "n_head": 3,
+        "n_layer": 2, "n_positions": 200, "resid_pdrop": 0.1, "summary_activation": None,
+        "summary_first_dropout": 0.1, "summary_proj_to_labels": True,
+        "summary_type": "cls_index", "summary_use_proj": True,
         "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}}, "vocab_size": 257,
     }
     return config | changes
@@ -116,7 +117,8 @@ FIXTURES = [
             gpt2(n_positions=176, n_ctx=176, n_embd=32, n_head=2), gpt2_keys="bare", mask_buffers="float32",
             metadata=False, wrong={"activation_function": "gelu", "layer_norm_epsilon": 1e-6}),
     Fixture("gpt2-fp16-erf", "exact gelu, n_inner set, U8 `attn.bias` left in, tied head stored as well",
-            gpt2(activation_function="gelu", n_inner=100, n_positions=176, n_ctx=176, n_layer=3, n_head=2, torch_dtype="float16"),
+            gpt2(activation_function="gelu", n_inner=100, n_positions=176, n_ctx=176,
+                 n_layer=3, n_head=2, torch_dtype="float16"),
             dtype="float16", mask_buffers="uint8", extra_head=True,
             wrong={"activation_function": "gelu_new"}),
     Fixture("gpt2-minimal", "only shapes given: gelu_new, epsilon 1e-5, tied by default",

@@ -23,10 +23,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy
 import torch
 import transformers
-from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache
 
+from fixture_files import file_tensors, load, random_weights, write_json, write_tensors
 from fixture_models import FIXTURES
 
 STEPS = 16
@@ -34,90 +34,12 @@ MIN_MARGIN = {"float32": 3e-3, "float16": 1e-2, "bfloat16": 1e-2}  # top-1 minus
 TOLERANCE = 2e-5  # of the spread: what the FP32 tests allow
 MAX_NOISE = TOLERANCE / 4  # how far transformers may differ from itself in FP32
 PROMPT_ATTEMPTS = 3000
+DEMO = os.path.join(os.path.dirname(__file__), "../Models/demo")
+DEMO_PROMPTS = ("In the beginning", "And God said", "The Lord is my shepherd")
+DEMO_STEPS = 48
 
 
-# --- Weights and files ---------------------------------------------------------------------------------------
-
-
-def random_weights(model, seed):
-    """Weights large enough that every part of the network moves the logits, by parameter name."""
-    generator = torch.Generator().manual_seed(seed)
-    tied = model.config.tie_word_embeddings
-    conv1d = model.config.model_type == "gpt2"  # stores linear weights as [in, out]
-
-    def draw(name, shape):
-        noise = torch.randn(shape, generator=generator)
-        part = name.rsplit(".", 1)
-        if "norm" in name or ".ln_" in name:
-            return 1 + 0.25 * noise if part[1] == "weight" else 0.2 * noise
-        if part[1] == "bias":
-            return 0.3 * noise
-        if any(word in name for word in ("embed_tokens", "wte", "wpe")):
-            return (0.12 if tied else 0.08) * noise  # small, so that the first norm's epsilon shows
-        fan_in = shape[0] if conv1d and "lm_head" not in name else shape[1]
-        into_residual = any(word in name for word in ("o_proj", "down_proj", "c_proj"))
-        gain = 2.5 if "lm_head" in name else 1.5 if into_residual else 1.2
-        return gain * fan_in**-0.5 * noise
-
-    return {name: draw(name, tuple(value.shape)) for name, value in model.named_parameters()}
-
-
-def file_tensors(fixture, config, weights):
-    """The tensors as the fixture's file stores them: its dtype, key layout and leftovers."""
-    dtype = getattr(torch, fixture.dtype)
-    tensors = {name: value.to(dtype).contiguous() for name, value in weights.items()}
-    if fixture.extra_head:
-        tensors["lm_head.weight"] = tensors["transformer.wte.weight"].clone()
-    for layer in range(config.num_hidden_layers):
-        if fixture.mask_buffers:
-            size = config.max_position_embeddings
-            mask = torch.ones(size, size).tril().to(getattr(torch, fixture.mask_buffers))
-            tensors[f"transformer.h.{layer}.attn.bias"] = mask[None, None]
-            tensors[f"transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
-        if fixture.inv_freq:
-            exponent = torch.arange(0, config.head_dim, 2).float() / config.head_dim
-            tensors[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = 1 / 10000**exponent
-    if fixture.gpt2_keys == "bare":
-        tensors = {name.removeprefix("transformer."): value for name, value in tensors.items()}
-    return tensors
-
-
-def write_tensors(folder, tensors, shards, metadata):
-    """One model.safetensors, or `shards` files and their index."""
-    metadata = {"format": "pt"} if metadata else None
-    if shards == 1:
-        save_file(tensors, f"{folder}/model.safetensors", metadata)
-        return
-    names = sorted(tensors)
-    index = {}
-    for shard in range(shards):
-        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
-        part = names[shard * len(names) // shards : (shard + 1) * len(names) // shards]
-        save_file({name: tensors[name] for name in part}, f"{folder}/{file}", metadata)
-        index |= {name: file for name in part}
-    total = sum(value.nbytes for value in tensors.values())
-    write_json(f"{folder}/model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index})
-
-
-def write_json(path, value):
-    with open(path, "w") as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-
-
-def load(folder, dtype=torch.float32, attention="sdpa", **changes):
-    """The checkpoint through transformers; `changes` override config.json."""
-    config = AutoConfig.from_pretrained(folder)
-    if changes:
-        raw = json.load(open(f"{folder}/config.json")) | changes
-        config = type(config).from_dict({key: value for key, value in raw.items() if key != "model_type"})
-    model, info = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, attn_implementation=attention, output_loading_info=True)
-    if info["missing_keys"] or info["mismatched_keys"]:
-        raise SystemExit(f"{folder}: transformers finds {info}")
-    return model.to(dtype).eval()
-
-
-# --- What transformers computes ------------------------------------------------------------------------------
+# --- What transformers computes ---------------------------------------------------------------------------
 
 
 @torch.inference_mode()
@@ -223,7 +145,7 @@ def generated(folder, prompt):
     return output[0, len(prompt):].tolist(), eos if isinstance(eos, list) else [] if eos is None else [eos]
 
 
-# --- One fixture ---------------------------------------------------------------------------------------------
+# --- One fixture ------------------------------------------------------------------------------------------
 
 
 def record(fixture, output):
@@ -245,7 +167,8 @@ def record(fixture, output):
     if fixture.eos:
         eos = choose_eos(fixture, cases)
         if fixture.eos_in_config:
-            write_json(f"{folder}/config.json", json.load(open(f"{folder}/config.json")) | {"eos_token_id": eos})
+            raw = json.load(open(f"{folder}/config.json"))
+            write_json(f"{folder}/config.json", raw | {"eos_token_id": eos})
         else:
             settings = {"_from_model_config": True, "bos_token_id": 1, "eos_token_id": eos}
             write_json(f"{folder}/generation_config.json", settings | {"transformers_version": "4.46.3"})
@@ -275,34 +198,65 @@ def record(fixture, output):
 
     noise = self_check(folder, fixture, model, cases)
     summary = {
-        "note": fixture.note, "family": config.model_type, "dtype": fixture.dtype, "optional": fixture.optional,
-        "eos_token_ids": eos_ids, "self_difference": float(f"{noise:.2g}"),
+        "note": fixture.note, "family": config.model_type, "dtype": fixture.dtype,
+        "optional": fixture.optional, "eos_token_ids": eos_ids, "self_difference": float(f"{noise:.2g}"),
         "sensitivity": sensitivity(folder, fixture, cases),
         "torch": torch.__version__, "transformers": transformers.__version__,
     }
+    write_cases(folder, summary, rows)
+    size = sum(entry.stat().st_size for entry in os.scandir(folder))
+    print(f"{fixture.name:26} {size / 1024:6.0f} KiB  margin {min(entry[0] for entry in chosen):.1e}  "
+          f"self {noise:.1e}  wrong {summary['sensitivity']}  "
+          f"native {max(row.get('native_error', 0) for row in rows):.1e}", flush=True)
+
+
+def record_demo(output):
+    """Greedy tokens of Models/demo, in FP32 arithmetic on its BF16 weights."""
+    folder = f"{output}/demo"
+    os.makedirs(folder, exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(DEMO)
+    model, eager, native = load(DEMO), load(DEMO, attention="eager"), load(DEMO, dtype=torch.bfloat16)
+    rows = []
+    for text in DEMO_PROMPTS:
+        prompt = tokenizer(text).input_ids
+        tokens, logits = greedy(model, prompt, DEMO_STEPS)
+        full = full_forward(eager, prompt + tokens[:-1])[-DEMO_STEPS:]
+        if full.argmax(-1).tolist() != tokens:
+            raise SystemExit(f"demo: {text!r} gives other tokens without a cache")
+        rows.append({"text": text, "prompt": prompt, "tokens": tokens,
+                     "continuation": tokenizer.decode(tokens), "spread": spread_of(logits),
+                     "margin": float(f"{margin_of(logits):.3g}"),
+                     "native_tokens": greedy(native, prompt, DEMO_STEPS)[0]})
+        print(f"demo  margin {rows[-1]['margin']:.1e}  {text!r} -> {rows[-1]['continuation']!r}", flush=True)
+    summary = {"note": "Models/demo, 48 greedy tokens each", "family": "llama", "dtype": "bfloat16",
+               "torch": torch.__version__, "transformers": transformers.__version__}
+    write_cases(folder, summary, rows)
+
+
+def write_cases(folder, summary, rows):
+    """cases.json, one line per entry and per case."""
     lines = ["  " + json.dumps(key) + ": " + json.dumps(value) for key, value in summary.items()]
     lines.append('  "cases": [\n' + ",\n".join("    " + json.dumps(row) for row in rows) + "\n  ]")
     with open(f"{folder}/cases.json", "w") as file:
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
-    size = sum(entry.stat().st_size for entry in os.scandir(folder))
-    print(f"{fixture.name:26} {size / 1024:6.0f} KiB  margin {min(entry[0] for entry in chosen):.1e}  "
-          f"self {noise:.1e}  wrong {summary['sensitivity']}  "
-          f"native {max((row.get('native_error', 0) for row in rows)):.1e}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", required=True, help="the folder that gets one folder per fixture")
-    parser.add_argument("names", nargs="*", help="record only these")
+    parser.add_argument("names", nargs="*", help="record only these; `demo` is Models/demo")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - {fixture.name for fixture in FIXTURES}
+    names = [fixture.name for fixture in FIXTURES] + ["demo"]
+    unknown = set(arguments.names) - set(names)
     if unknown:
-        raise SystemExit(f"unknown fixtures {sorted(unknown)}; there are {[f.name for f in FIXTURES]}")
+        raise SystemExit(f"unknown fixtures {sorted(unknown)}; there are {names}")
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     for fixture in FIXTURES:
         if not arguments.names or fixture.name in arguments.names:
             record(fixture, arguments.output)
+    if not arguments.names or "demo" in arguments.names:
+        record_demo(arguments.output)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 SPLIT = (  # the pre-tokenizer pattern of Llama 3
@@ -31,7 +31,7 @@ SEQUENCE = 1024
 SAMPLES = ("In the beginning", "And God said", "The Lord is my shepherd")
 
 
-# --- Text ----------------------------------------------------------------------------------------------------
+# --- Text -------------------------------------------------------------------------------------------------
 
 
 def chapters_of(path):
@@ -46,7 +46,8 @@ def chapters_of(path):
             chapters.append([])
         chapters[-1].append(match[2])
     if len(chapters) < 100:
-        raise SystemExit(f"{path}: found {len(chapters)} chapters; expected lines such as `Ge1:1 In the beginning …`")
+        raise SystemExit(f"{path}: found {len(chapters)} chapters; expected lines such as "
+                         "`Ge1:1 In the beginning …`, as `bible -f` writes them")
     return ["\n".join(verses) + "\n" for verses in chapters]
 
 
@@ -73,7 +74,7 @@ def token_stream(tokenizer, chapters):
     return torch.tensor(ids)
 
 
-# --- Training ------------------------------------------------------------------------------------------------
+# --- Training ---------------------------------------------------------------------------------------------
 
 
 def make_model(vocabulary, bos, eos, dropout):
@@ -91,10 +92,11 @@ def make_model(vocabulary, bos, eos, dropout):
     return model
 
 
-def batch_of(stream, size, generator, device):
-    """Random windows of the text: [size, SEQUENCE] inputs and the tokens that follow each."""
-    starts = torch.randint(len(stream) - SEQUENCE - 1, (size, 1), generator=generator).to(device)
-    windows = stream[starts + torch.arange(SEQUENCE + 1, device=device)]
+def batch_of(stream, openings, size, generator):
+    """Windows of the text, a quarter from the opening of a chapter: [size, SEQUENCE] inputs and targets."""
+    starts = torch.randint(len(stream) - SEQUENCE - 1, (size,), generator=generator)
+    starts[: size // 4] = openings[torch.randint(len(openings), (size // 4,), generator=generator)]
+    windows = stream[starts.to(stream.device)[:, None] + torch.arange(SEQUENCE + 1, device=stream.device)]
     return windows[:, :-1], windows[:, 1:]
 
 
@@ -119,22 +121,25 @@ def validation_loss(model, stream):
 
 
 def train(model, training, validation, options, device):
-    """AdamW with warm-up and cosine decay; keeps the weights with the best validation loss."""
+    """AdamW with warm-up and cosine decay; returns the validation loss of the weights it keeps."""
     decayed = [value for value in model.parameters() if value.dim() > 1]
     plain = [value for value in model.parameters() if value.dim() == 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=options.learning_rate, betas=(0.9, 0.95), fused=device == "cuda")
     generator = torch.Generator().manual_seed(options.seed)
+    openings = (training == model.config.bos_token_id).nonzero()[:, 0].cpu()
+    openings = openings[openings < len(training) - SEQUENCE - 1]
     best, best_weights, start = math.inf, None, time.time()
     for step in range(options.steps):
         progress = max(step / options.steps, (time.time() - start) / options.seconds)
         if progress >= 1:
             break
-        rate = options.learning_rate * min(1, (step + 1) / 200) * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+        decay = 0.02 + 0.49 * (1 + math.cos(math.pi * progress))
+        rate = options.learning_rate * min(1, (step + 1) / 200) * decay
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_of(model, *batch_of(training, options.batch, generator, device))
+        loss = loss_of(model, *batch_of(training, openings, options.batch, generator))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -144,26 +149,31 @@ def train(model, training, validation, options, device):
             if held_out < best:
                 best = held_out
                 best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            print(f"step {step + 1:6}  {time.time() - start:5.0f} s  rate {rate:.1e}  loss {loss.item():.4f}  "
-                  f"validation {held_out:.4f}  best {best:.4f}", flush=True)
-    model.load_state_dict(best_weights)
-    return best
+            print(f"step {step + 1:6}  {time.time() - start:5.0f} s  rate {rate:.1e}  loss {loss.item():.4f}"
+                  f"  validation {held_out:.4f}  best {best:.4f}", flush=True)
+    if options.keep == "best":
+        model.load_state_dict(best_weights)
+    return validation_loss(model, validation)
 
 
-# --- Output --------------------------------------------------------------------------------------------------
+# --- Output -----------------------------------------------------------------------------------------------
 
 
 def save(model, tokenizer, folder):
     """Write the model in BF16, with its tokenizer and generation settings."""
     model = model.to(torch.bfloat16).eval()
     model.config.attention_dropout = 0.0
-    generation = model.generation_config
-    generation.update(do_sample=True, temperature=0.8, top_p=0.95, bos_token_id=model.config.bos_token_id,
-                      eos_token_id=model.config.eos_token_id)
+    model.generation_config = GenerationConfig(
+        bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id)
     model.save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, clean_up_tokenization_spaces=False,
-        model_max_length=model.config.max_position_embeddings).save_pretrained(folder)
+    tokenizer.save(f"{folder}/tokenizer.json")
+    settings = {
+        "bos_token": BOS, "eos_token": EOS, "clean_up_tokenization_spaces": False,
+        "model_max_length": model.config.max_position_embeddings,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    with open(f"{folder}/tokenizer_config.json", "w") as file:
+        file.write(json.dumps(settings, indent=2) + "\n")
 
 
 @torch.no_grad()
@@ -174,23 +184,27 @@ def print_samples(model, tokenizer, device):
         ids = torch.tensor([tokenizer.encode(prompt).ids], device=device)
         for sample in (False, True):
             torch.manual_seed(1)
-            settings = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0} if sample else {"do_sample": False}
-            output = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=160, pad_token_id=0, **settings)
-            print(f"--- {'sampled' if sample else 'greedy'}\n{tokenizer.decode(output[0].tolist())}", flush=True)
+            settings = {"temperature": 0.8, "top_p": 0.95, "top_k": 0} if sample else {}
+            output = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=sample,
+                                    max_new_tokens=160, pad_token_id=0, **settings)
+            text = tokenizer.decode(output[0].tolist())
+            print(f"--- {'sampled' if sample else 'greedy'}\n{text}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--text", required=True, help="plain text, a verse a line: `Ge1:1 In the beginning …`")
+    parser.add_argument("--text", required=True, help="plain text, a verse a line: `Ge1:1 In the …`")
     parser.add_argument("--output", required=True, help="the model folder to write")
     parser.add_argument("--tokenizer-only", action="store_true")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--seconds", type=float, default=3600, help="decay faster to end in this time")
-    parser.add_argument("--batch", type=int, default=32, help="windows of 1024 tokens per step")
+    parser.add_argument("--batch", type=int, default=16, help="windows of 1024 tokens per step")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--evaluate", type=int, default=250, help="steps between validations")
+    parser.add_argument("--evaluate", type=int, default=500, help="steps between validations")
+    parser.add_argument("--keep", choices=("best", "last"), default="last",
+                        help="the weights with the best validation loss, or those of the end")
     parser.add_argument("--seed", type=int, default=1611)
     options = parser.parse_args()
 
@@ -213,13 +227,10 @@ def main():
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
     model = make_model(tokenizer.get_vocab_size(), bos, eos, options.dropout).to(device)
     print(f"{sum(value.numel() for value in model.parameters())} parameters on {device}", flush=True)
-    best = train(model, training, validation, options, device)
+    loss = train(model, training, validation, options, device)
     save(model, tokenizer, options.output)
-    bits = best * len(validation) / characters / math.log(2)
-    with open(f"{options.output}/training.json", "w") as file:
-        json.dump({"validation_loss": round(best, 4), "bits_per_character": round(bits, 4),
-                   "torch": torch.__version__, "options": vars(options)}, file, indent=2)
-    print(f"validation loss {best:.4f} nats a token, {bits:.3f} bits a character", flush=True)
+    bits = loss * len(validation) / characters / math.log(2)
+    print(f"validation loss {loss:.4f} nats a token, {bits:.3f} bits a character", flush=True)
     print_samples(model, tokenizer, device)
 
 

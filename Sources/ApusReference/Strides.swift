@@ -22,16 +22,19 @@ enum Strides {
     static func offsets(_ shape: [Int], _ strides: [Int], start: Int = 0) -> [Int] {
         var offsets = [start]
         for (size, step) in zip(shape, strides) {
-            var next: [Int] = []
-            next.reserveCapacity(offsets.count * size)
-            for offset in offsets {
-                var position = 0
-                while position < size {
-                    next.append(offset + position * step)
-                    position += 1
+            let outer = offsets
+            offsets = [Int](unsafeUninitializedCapacity: outer.count * size) { buffer, initialized in
+                guard var target = buffer.baseAddress else { return }
+                for offset in outer {
+                    var position = 0
+                    while position < size {
+                        target.initialize(to: offset + position * step)
+                        target += 1
+                        position += 1
+                    }
                 }
+                initialized = outer.count * size
             }
-            offsets = next
         }
         return offsets
     }

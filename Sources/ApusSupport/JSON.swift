@@ -46,7 +46,9 @@ public struct JSON: Sendable {
     /// The value of a number that is a whole number: any integer literal that fits, or an integral literal such
     /// as `1e3` or `4.0` of magnitude at most 2⁵³, where doubles are exact.
     public var int: Int? {
-        guard node.tag == .number, let text = numberText else { return nil }
+        guard node.tag == .number else { return nil }
+        if let value = smallInteger { return value }
+        guard let text = numberText else { return nil }
         if let value = Int(text) { return value }
         guard !isIntegerLiteral, let value = double, value.magnitude <= 9_007_199_254_740_992,
             value == value.rounded(.towardZero)
@@ -68,6 +70,20 @@ public struct JSON: Sendable {
     /// The text of a string, nil for anything else.
     public var string: String? {
         withUTF8 { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The value of up to eighteen digits and nothing else: no string has to be made for those.
+    private var smallInteger: Int? {
+        let node = node
+        guard node.length <= 18 else { return nil }
+        return document.bytes.withUnsafeBufferPointer { bytes in
+            var value = 0
+            for byte in bytes[Int(node.offset)..<Int(node.offset) + Int(node.length)] {
+                guard byte >= 48, byte <= 57 else { return nil }
+                value = value * 10 + Int(byte) - 48
+            }
+            return value
+        }
     }
 
     /// Whether this is a number written with digits alone, so without a fraction or an exponent.
@@ -176,7 +192,7 @@ final class JSONDocument: Sendable {
 }
 
 /// The value of a hexadecimal digit, nil for any other byte.
-func hexDigit(_ byte: UInt8) -> UInt8? {
+package func hexDigit(_ byte: UInt8) -> UInt8? {
     switch byte {
     case 48...57: byte - 48
     case 65...70: byte - 55

@@ -17,7 +17,8 @@ struct CachedComparison {
         self.before = before
         self.after = after
         self.tolerance = tolerance
-        hasCache = before.input(named: "context_lengths") == nil && after.input(named: "context_lengths") != nil
+        hasCache =
+            before.input(named: "context_lengths") == nil && after.input(named: "context_lengths") != nil
         isLastOnly =
             before.input(named: "last_token_ids") == nil && after.input(named: "last_token_ids") != nil
         steps = Seeded.sizes(before)["S"] ?? 1
@@ -78,7 +79,8 @@ struct CachedComparison {
             } else if name == "context_lengths" {
                 let isDecode = range.lowerBound > 0 && range.count == 1
                 piece[name] = Tensor(
-                    .i32, [batch], ints: .init(repeating: isDecode ? range.upperBound : range.count, count: batch))
+                    .i32, [batch],
+                    ints: .init(repeating: isDecode ? range.upperBound : range.count, count: batch))
             } else if name == "kvcache_start_index" {
                 let count = range.lowerBound == 0 ? 0 : batch
                 piece[name] = Tensor(.i32, [count], ints: .init(repeating: range.lowerBound, count: count))

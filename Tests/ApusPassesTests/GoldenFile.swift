@@ -64,7 +64,8 @@ struct GoldenFile: Sendable, CustomStringConvertible {
         get throws {
             let name = header["pass"] ?? ""
             if name == "pipeline" {
-                let precision = header["precision"] == "f16" ? PipelineOptions(precision: .f16, kvCache: .f16) : .init()
+                let precision =
+                    header["precision"] == "f16" ? PipelineOptions(precision: .f16, kvCache: .f16) : .init()
                 return Pipeline.standard(precision)
             }
             guard let pass = Pipeline.all[name] else {

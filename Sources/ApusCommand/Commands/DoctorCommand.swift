@@ -24,6 +24,36 @@ struct DoctorCommand: ParsableCommand {
     }
 
     func run() throws {
-        throw ApusError(.internal, "not wired yet")
+        let machine = try Machine(CPUBackend(threads: threads))
+        try ByteOutput.standardOutput.line(json ? machine.json.text() : Self.report(machine))
+        try ByteOutput.standardOutput.flush()
+    }
+
+    /// The report, one fact a line.
+    static func report(_ machine: Machine) -> String {
+        let gpu: String
+        if !machine.gpus.isEmpty {
+            gpu = machine.gpus.joined(separator: ", ") + "; this version computes on the CPU"
+        } else if machine.hasCUDADriver {
+            gpu = "a CUDA driver but no GPU; this version computes on the CPU"
+        } else {
+            gpu = "none found; this version computes on the CPU"
+        }
+        let forced = "APUS_CPU chooses another"
+        let facts = [
+            ("apus", ApusTool.version),
+            ("processor", machine.processor),
+            ("features", machine.features),
+            ("kernels", machine.instructionSet),
+            ("available", machine.availableInstructionSets.joined(separator: ", ") + "; \(forced)"),
+            ("cores", "\(machine.physicalCores) physical, \(machine.threads) threads used"),
+            ("memory", Figures.bytes(machine.memoryBytes)),
+            ("huge pages", machine.hugePageStatus),
+            ("read bandwidth", "\(Figures.decimal(machine.readBandwidth / 1e9, 1)) GB/s"),
+            ("GPU", gpu),
+        ]
+        return facts.map { name, value in
+            name + String(repeating: " ", count: max(16 - name.count, 1)) + value
+        }.joined(separator: "\n")
     }
 }

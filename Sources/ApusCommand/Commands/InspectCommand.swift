@@ -41,6 +41,29 @@ struct InspectCommand: ParsableCommand {
     }
 
     func run() throws {
-        throw ApusError(.internal, "not wired yet")
+        let imported = try importModel()
+        let output = ByteOutput.standardOutput
+        if stage == .imported {
+            try output.write(imported.graph.text())
+        } else {
+            let options = CompileOptions(precision: precision?.element)
+            let lowered = try Compiler.lower(imported.graph, info: imported.info, options: options)
+            if stage == .lowered {
+                try output.write(lowered.graph.text())
+            } else {
+                let plan = try Compiler.dryRun(lowered, backend: CPUBackend())
+                try output.write(PlanListing(plan, info: imported.info, precision: lowered.precision).text)
+            }
+        }
+        try output.flush()
+    }
+
+    private func importModel() throws(ApusError) -> ImportedModel {
+        if let model { return try Importer.importCheckpoint(folder: model) }
+        let path = config ?? ""
+        let json = try JSON.parse(contentsOfFile: path)
+        return try ApusError.within(path) { () throws(ApusError) in
+            try Importer.importConfig(json, element: (precision ?? Precision(config: json)).element)
+        }
     }
 }

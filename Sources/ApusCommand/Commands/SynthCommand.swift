@@ -35,6 +35,26 @@ struct SynthCommand: ParsableCommand {
     var force = false
 
     func run() throws {
-        throw ApusError(.internal, "not wired yet")
+        if !force, OutputFile.exists(output), !SystemText.names(in: output).isEmpty {
+            throw ApusError(
+                .invalidInput, "--output \(output): the folder is not empty; name another, or add --force")
+        }
+        let json = try JSON.parse(contentsOfFile: config)
+        let element = (precision ?? Precision(config: json)).element
+        let model = try ApusError.within(config) { () throws(ApusError) in
+            try Importer.importConfig(json, seed: seed, element: element)
+        }
+        let copied = try tokenizer.map { folder throws(ApusError) in try TokenizerFiles(folder: folder) }
+        let bar = ProgressBar.onTerminal()
+        defer { bar?.finish() }
+        try Importer.synthesize(config: json, seed: seed, precision: element, output: output) {
+            written, total in
+            bar?.progress("Writing weights", completed: written, total: total)
+        }
+        if let copied {
+            try copied.copy(to: output)
+        } else {
+            try TokenizerFiles.writeByteLevel(to: output, vocabularySize: model.info.vocabularySize)
+        }
     }
 }

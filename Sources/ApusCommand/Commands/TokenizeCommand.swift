@@ -24,9 +24,7 @@ struct TokenizeCommand: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp(
-            "Ids to decode: 1,2,3 or @file.json with an array of ids; an empty value is no ids.",
-            valueName: "ids"))
+        help: ArgumentHelp("Ids to decode: 1,2,3 or @file.json with an array of ids.", valueName: "ids"))
     var ids: String?
 
     @Option(help: ArgumentHelp("File with one JSON value a line; - is standard input.", valueName: "file"))
@@ -38,14 +36,14 @@ struct TokenizeCommand: ParsableCommand {
     @Flag(help: "Write JSON: an array of ids, or a string.")
     var json = false
 
-    @Flag(help: "Encode without begin and end tokens around the text; decode without special tokens.")
+    @Flag(help: "Add no special tokens when encoding; leave them out of the text when decoding.")
     var noSpecialTokens = false
 
     mutating func validate() throws {
         let count = [text, ids, jsonl].filter { $0 != nil }.count
         guard count == 1 else {
             throw ValidationError(
-                "Give one of --text, --ids and --jsonl\(count == 0 ? "." : ", not \(count).")")
+                "Give one of --text, --ids and --jsonl\(count == 0 ? "" : ", not \(count)").")
         }
         if decode, text != nil {
             throw ValidationError("--decode reads ids; use it with --ids or --jsonl, not with --text.")
@@ -53,6 +51,53 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     func run() throws {
-        throw ApusError(.internal, "not wired yet")
+        let tokenizer = try Tokenizer(folder: model)
+        let output = ByteOutput.standardOutput
+        if let text {
+            let ids = try tokenizer.encode(text, addSpecialTokens: !noSpecialTokens)
+            let line = json ? JSONValue.ids(ids).text() : ids.map(String.init).joined(separator: " ")
+            try output.line(line)
+        } else if let ids {
+            for sequence in try TokenList.sequences(ids, flag: "--ids") {
+                let text = try self.text(of: sequence, tokenizer)
+                try output.line(json ? JSONValue.string(text).text() : text)
+            }
+        } else if let jsonl {
+            try Self.convertLines(of: LineReader(path: jsonl), to: output) { line, source in
+                try convert(line, source, tokenizer)
+            }
+        }
+        try output.flush()
+    }
+
+    /// One line of JSON for one line of JSON.
+    private func convert(_ line: [UInt8], _ source: String, _ tokenizer: Tokenizer) throws -> String {
+        let value = try JSON.parse(line, source: source)
+        if decode {
+            let text = try text(of: TokenList.ids(value, source: source), tokenizer)
+            return JSONValue.string(text).text()
+        }
+        guard let text = value.string else {
+            throw ApusError(
+                .invalidInput,
+                "\(source): expected a JSON string, got \(value.kind); --decode reads arrays of ids")
+        }
+        return JSONValue.ids(try tokenizer.encode(text, addSpecialTokens: !noSpecialTokens)).text()
+    }
+
+    private func text(of ids: [Int32], _ tokenizer: Tokenizer) throws(ApusError) -> String {
+        try tokenizer.decode(strict: ids, skipSpecialTokens: noSpecialTokens)
+    }
+
+    /// Writes what `convert` makes of each line that is not blank; its second argument names the place.
+    static func convertLines(
+        of reader: LineReader, to output: ByteOutput, convert: ([UInt8], String) throws -> String
+    ) throws {
+        var number = 0
+        while let line = try reader.next() {
+            number += 1
+            if line.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) { continue }
+            try output.line(convert(line, "\(reader.name): line \(number)"))
+        }
     }
 }

@@ -19,6 +19,15 @@ enum Precision: String, CaseIterable, ExpressibleByArgument {
         }
     }
 
+    /// The precision that a `config.json` names as its own; FP32 if it names none, as in transformers.
+    init(config: JSON) {
+        switch config["dtype"]?.string ?? config["torch_dtype"]?.string {
+        case "float16"?, "torch.float16"?: self = .fp16
+        case "bfloat16"?, "torch.bfloat16"?: self = .bf16
+        default: self = .fp32
+        }
+    }
+
     /// The element type of the weights.
     var element: ElementType {
         switch self {

@@ -8,7 +8,8 @@ import Apus
 
 /// Reads a file or standard input line by line, holding no more than one line and one block.
 final class LineReader {
-    private let path: String
+    /// The file, as errors name it.
+    let name: String
     private let descriptor: Int32
     private var block: [UInt8] = []
     private var start = 0
@@ -17,7 +18,7 @@ final class LineReader {
     /// Opens a file; `-` is standard input.
     /// - Throws: `.notFound`, `.io`.
     init(path: String) throws(ApusError) {
-        self.path = path == "-" ? "standard input" : path
+        name = path == "-" ? "standard input" : path
         if path == "-" {
             descriptor = STDIN_FILENO
             return
@@ -65,7 +66,7 @@ final class LineReader {
             filled = max(count, 0)
         }
         guard count >= 0 else {
-            throw ApusError(.io, "\(path): cannot read: \(String(cString: strerror(failure)))")
+            throw ApusError(.io, "\(name): cannot read: \(String(cString: strerror(failure)))")
         }
         isAtEnd = count == 0
         block += more

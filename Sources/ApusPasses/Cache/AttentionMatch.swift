@@ -77,7 +77,8 @@ struct AttentionMatch {
                 shape[3] = rotary
                 head.rotary = try RotaryAnalysis(editor: editor).table(cos: cos, sin: sin, expected: shape)
             case "rms_norm" where head.norm == nil:
-                guard let weight = node.operand(1), let eps = node.float("eps"), editor.isWeight(weight) else {
+                guard let weight = node.operand(1), let eps = node.float("eps"), editor.isWeight(weight)
+                else {
                     break
                 }
                 head.norm = (weight, eps)
@@ -92,7 +93,8 @@ struct AttentionMatch {
             }
             value = source
         }
-        throw ApusError(.unsupported, "\(label): \(editor.describe(value)) is not a projection split in heads")
+        throw ApusError(
+            .unsupported, "\(label): \(editor.describe(value)) is not a projection split in heads")
     }
 
     /// Whether a view makes [B, S, heads, D] of [B, S, heads · D].

@@ -22,7 +22,8 @@ struct InsertAttentionPlugin: Pass {
         let users = graph.nodes.enumerated().reduce(into: [Value: [Int]]()) { users, entry in
             for case let value? in entry.element.operands { users[value, default: []].append(entry.offset) }
         }
-        let isUsingPositions = graph.input(named: RotaryAnalysis.positionInput).map { users[$0] != nil } ?? false
+        let isUsingPositions =
+            graph.input(named: RotaryAnalysis.positionInput).map { users[$0] != nil } ?? false
         var cache: CacheInputs?
         var layer = 0
         for (position, node) in graph.nodes.enumerated() where node.op == "scaled_dot_product_attention" {

@@ -15,7 +15,8 @@ struct LastTokenLogits: Pass {
 
     /// Ops that treat each token by itself.
     private static let tokenwise: Set<String> = [
-        "linear", "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm", "swiglu", "gelu", "silu", "relu",
+        "linear", "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm", "swiglu", "gelu", "silu",
+        "relu",
         "tanh", "sigmoid", "add", "sub", "mul", "div",
     ]
 
@@ -45,9 +46,12 @@ struct LastTokenLogits: Pass {
                     continue
                 }
                 let value = graph.makeValue(
-                    TensorType(graph.type(of: operand).element, [rows[0], 1, graph.type(of: operand).shape[2]]))
+                    TensorType(
+                        graph.type(of: operand).element, [rows[0], 1, graph.type(of: operand).shape[2]]))
                 nodes.append(
-                    Node(op: "gather_last_token", operands: [operand, last], attributes: [:], results: [value]))
+                    Node(
+                        op: "gather_last_token", operands: [operand, last], attributes: [:], results: [value])
+                )
                 gathered[operand] = value
                 node.operands[index] = value
             }

@@ -84,7 +84,9 @@ struct RotaryAnalysis {
     private func arePositions(_ value: Value, shape isFitting: ([Dimension]) -> Bool) -> Bool {
         var source = value
         while let node = editor.producer(of: source) {
-            guard ["to", "view", "unsqueeze"].contains(node.op), let next = node.operands[0] else { return false }
+            guard ["to", "view", "unsqueeze"].contains(node.op), let next = node.operands[0] else {
+                return false
+            }
             // A conversion in between must not lose bits of a position.
             guard [.f32, .i64, .i32].contains(editor.type(of: source).element) else { return false }
             source = editor.resolve(next)
@@ -100,7 +102,8 @@ struct RotaryAnalysis {
         var source = editor.resolve(value)
         while let node = editor.producer(of: source, "expand"), let inner = node.operand(0) { source = inner }
         guard let literal = editor.producer(of: source, "constant")?.literal("value"),
-            let shape = literal.type.constantShape, let count = alongLast ? shape.last : shape.dropLast().last,
+            let shape = literal.type.constantShape,
+            let count = alongLast ? shape.last : shape.dropLast().last,
             shape.reduce(1, *) == count, alongLast || shape.last == 1
         else { return nil }
         return literal.values.count == count
@@ -116,7 +119,8 @@ struct RotaryAnalysis {
         var value = editor.resolve(value)
         while let node = editor.producer(of: value), node.op == "unsqueeze" || node.op == "view",
             let next = node.operands[0].map(editor.resolve),
-            editor.type(of: next).shape.filter({ $0 != 1 }) == editor.type(of: value).shape.filter({ $0 != 1 })
+            editor.type(of: next).shape.filter({ $0 != 1 })
+                == editor.type(of: value).shape.filter({ $0 != 1 })
         {
             value = next
         }

@@ -5,7 +5,7 @@ import ApusSupport
 ///
 ///     addmm(%b, %x, %w)                                  →     linear(%x, transpose(%w), %b)
 ///     matmul(%x, %w)                                     →     linear(%x, transpose(%w))
-///     view(linear(view(%x, [M, K]), %w), […, N])         →     linear(%x, %w)
+///     view(linear(view(%x, [M, K]), %w), […, N])         →     linear(view(%x, […, K]), %w)
 ///     add(linear(%x, %w), %b)                            →     linear(%x, %w, %b)
 ///
 /// Requires the weight to be computed from parameters alone: a product of two activations stays a `matmul`. A
@@ -24,11 +24,15 @@ let canonicalizeLinear = RewritePass(
         Rule(
             .op("view", .op("linear", .op("view", .capture("x")), .capture("w"), .optional("b")).once)
         ) { m throws(ApusError) in
-            // Only when rows stay rows: the result then has the shape of x but for the last dimension.
-            let operands = [m["x"], m["w"]] + (m.optional("b").map { [$0] } ?? [])
-            return try m.add("linear", operands)
+            // The projection treats rows alike, so they may as well have the shape that is wanted afterwards.
+            guard let width = m.type(of: m["w"]).shape.last else { return nil }
+            let shape = Array(m.type(of: m.root).shape.dropLast()) + [width]
+            var x = m["x"]
+            if m.type(of: x).shape != shape { x = try m.add("view", [x], ["shape": .dimensions(shape)]) }
+            return try m.add("linear", [x, m["w"]] + (m.optional("b").map { [$0] } ?? []))
         },
-        Rule(.op("add", .op("linear", .capture("x"), .capture("w"), .absent).once, .weight("b"))) { m throws(ApusError) in
+        Rule(.op("add", .op("linear", .capture("x"), .capture("w"), .absent).once, .weight("b"))) {
+            m throws(ApusError) in
             try m.add("linear", [m["x"], m["w"], m["b"]])
         },
     ])

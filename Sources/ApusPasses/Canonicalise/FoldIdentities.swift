@@ -27,7 +27,8 @@ let foldIdentities = RewritePass(
         Rule(.op("slice", .capture("x"))) { m in m["x"] },
         Rule(.op("transpose", .capture("x"), where: { $0.axis("dim0") == $0.axis("dim1") })) { m in m["x"] },
         Rule(.op("permute", .capture("x"), where: isInOrder)) { m in m["x"] },
-        Rule(.op("view", .oneOf([.op("view", .capture("x")), .op("unsqueeze", .capture("x"))]))) { m throws(ApusError) in
+        Rule(.op("view", .oneOf([.op("view", .capture("x")), .op("unsqueeze", .capture("x"))]))) {
+            m throws(ApusError) in
             try m.add("view", [m["x"]], ["shape": .dimensions(m.type(of: m.root).shape)])
         },
         Rule(.op("transpose", .op("transpose", .capture("x")).captured(as: "inner"))) { m throws(ApusError) in

@@ -41,7 +41,8 @@ struct AssignWeightTypes: Pass {
         var isWeight = [Bool](repeating: false, count: graph.valueCount)
         for node in graph.nodes {
             let isMoved =
-                weightOps.contains(node.op) && node.operands.allSatisfy { $0.map { isWeight[$0.index] } ?? true }
+                weightOps.contains(node.op)
+                && node.operands.allSatisfy { $0.map { isWeight[$0.index] } ?? true }
             guard node.op == "parameter" || isMoved else { continue }
             isWeight[node.result.index] = graph.type(of: node.result).element.isFloat
         }
@@ -61,7 +62,8 @@ struct AssignWeightTypes: Pass {
                 for (index, operand) in node.operands.enumerated() {
                     guard let operand, isWeight[operand.index] else { continue }
                     let isFitting =
-                        isMoved || (node.op == "linear" && index == 1) || (node.op == "embedding" && index == 0)
+                        isMoved || (node.op == "linear" && index == 1)
+                        || (node.op == "embedding" && index == 0)
                     if !isFitting { reject(operand) }
                 }
                 if isMoved, node.operands.contains(where: { $0.map { !isWeight[$0.index] } ?? false }) {

@@ -13,7 +13,9 @@ let fuseAddNorm = RewritePass(
     "fuse-add-norm",
     [
         Rule(.op("rms_norm", sum, .weight("w"))) { m throws(ApusError) in
-            guard let norm = m.producer(of: m.root, "rms_norm"), let eps = norm.float("eps") else { return nil }
+            guard let norm = m.producer(of: m.root, "rms_norm"), let eps = norm.float("eps") else {
+                return nil
+            }
             let fused = try m.addNode(
                 "add_rms_norm", [m["x"], m["delta"], m["w"]], ["eps": .float(eps)])
             m.replace(m["sum"], with: fused[0])

@@ -15,7 +15,9 @@ struct FuseQKV: Pass {
     let name = "fuse-qkv"
 
     /// Ops on the way from a projection to the attention; the data is their first operand.
-    private static let steps: Set<String> = ["view", "transpose", "permute", "rms_norm", "layer_norm", "rope"]
+    private static let steps: Set<String> = [
+        "view", "transpose", "permute", "rms_norm", "layer_norm", "rope",
+    ]
 
     func run(_ graph: inout Graph, _ notes: inout PassNotes) throws(ApusError) {
         let editor = GraphEditor(graph, registry: notes.registry)

@@ -28,7 +28,8 @@ let fuseRope = RewritePass(
             .op(
                 "cat",
                 .op(
-                    "rope", .op("slice", .capture("x")).captured(as: "front"), .capture("cos"), .capture("sin")
+                    "rope", .op("slice", .capture("x")).captured(as: "front"), .capture("cos"),
+                    .capture("sin")
                 ).once, .op("slice", .capture("x")).captured(as: "rest"), where: isAlongLast)
         ) { m throws(ApusError) in
             guard let size = m.type(of: m["x"]).shape.last?.constant,

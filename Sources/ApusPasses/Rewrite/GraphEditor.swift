@@ -194,7 +194,9 @@ final class GraphEditor {
             if position < originalCount, let node = storage[position] { nodes.append(node) }
         }
         if !replacements.isEmpty {
-            for index in nodes.indices { nodes[index].operands = nodes[index].operands.map { $0.map(resolve) } }
+            for index in nodes.indices {
+                nodes[index].operands = nodes[index].operands.map { $0.map(resolve) }
+            }
         }
         graph.nodes = nodes
         graph.outputs = graph.outputs.map(resolve)

@@ -10,6 +10,7 @@ extension ReferenceFunctions {
             guard kvHeads > 0, heads % kvHeads == 0 else {
                 throw ApusError(.mismatch, "\(heads) query heads and \(kvHeads) key heads do not go together")
             }
+            let (isCausal, scale) = (call.bool("is_causal"), call.float("scale"))
             let mask = call.optional(3)
             let maskOffsets = mask.map {
                 let target = [q.shape[0], heads, steps, keys]
@@ -22,15 +23,17 @@ extension ReferenceFunctions {
                     for step in 0..<steps {
                         let row = (batch * heads + head) * steps + step
                         let query = q.floats[row * size..<(row + 1) * size]
-                        let scores = (0..<keys).map { key in
-                            if call.bool("is_causal") && key > step { return -Double.infinity }
+                        var scores: [Double] = []
+                        for key in 0..<(isCausal ? min(step + 1, keys) : keys) {
                             var bias = 0.0
                             if let mask, let place = maskOffsets?[row * keys + key] {
                                 bias = maskBias(mask, place)
                             }
                             let start = kvStart + key * size
-                            if bias == -.infinity { return bias }
-                            return dot(query, k.floats[start..<start + size]) * call.float("scale") + bias
+                            // A key that is hidden is not read.
+                            let isHidden = bias == -.infinity
+                            let score = isHidden ? 0 : dot(query, k.floats[start..<start + size]) * scale
+                            scores.append(score + bias)
                         }
                         y += weightedSum(softmax(scores), size) { key in
                             v.floats[kvStart + key * size..<kvStart + (key + 1) * size]

@@ -25,7 +25,7 @@ extension ReferenceFunctions {
         "erf": unary { erf($0) },
         "pow": { call in
             let exponent = call.float("exponent")
-            return [call.result(call[0].floats.map { Float(pow(Double($0), exponent)) })]
+            return [call.result(Loops.map(call[0].floats) { Float(pow(Double($0), exponent)) })]
         },
         "add": binary({ $0 + $1 }, { a, b throws(ApusError) in a &+ b }),
         "sub": binary({ $0 - $1 }, { a, b throws(ApusError) in a &- b }),
@@ -60,7 +60,7 @@ extension ReferenceFunctions {
     }
 
     private static func unary(_ function: @escaping @Sendable (Double) -> Double) -> ReferenceFunction {
-        { call in [call.result(call[0].floats.map { Float(function(Double($0))) })] }
+        { call in [call.result(Loops.map(call[0].floats) { Float(function(Double($0))) })] }
     }
 
     private static func binary(
@@ -72,7 +72,7 @@ extension ReferenceFunctions {
             let a = Strides.offsets(call.shapes[0], Strides.broadcast(x.shape, to: call.shapes[0]))
             let b = Strides.offsets(call.shapes[0], Strides.broadcast(y.shape, to: call.shapes[0]))
             if call.elements[0].isFloat {
-                return [call.result(a.indices.map { function(x.floats[a[$0]], y.floats[b[$0]]) })]
+                return [call.result(Loops.map(x.floats, a, y.floats, b, function))]
             }
             var ints: [Int] = []
             for (i, j) in zip(a, b) { ints.append(try integer(x.ints[i], y.ints[j])) }

@@ -4,19 +4,18 @@ extension ReferenceFunctions {
             let (x, weight) = (call[0], call[1])
             let (n, k) = (weight.shape[0], weight.shape[1])
             let m = x.shape.dropLast().reduce(1, *)
-            var y = multiply(x.floats, weight.floats, m, n, k)
-            if let bias = call.optional(2)?.floats { addRows(bias, to: &y) }
-            return [call.result(y.map { Float($0) })]
+            return [call.result(multiply(x.floats, weight.floats, m, n, k, bias: call.optional(2)?.floats))]
         },
         "addmm": { call in
             let (bias, x, weight) = (call[0], call[1], call[2])
             let (m, k, n) = (x.shape[0], x.shape[1], weight.shape[1])
             let columns = transposed(weight.floats[...], k, n)
+            if bias.shape == [n] {
+                return [call.result(multiply(x.floats, columns, m, n, k, bias: bias.floats))]
+            }
             let product = multiply(x.floats, columns, m, n, k)
-            let offsets = Strides.offsets([m, n], Strides.broadcast(bias.shape, to: [m, n]))
-            return [
-                call.result(zip(product, offsets).map { Float($0 + Double(bias.floats[$1])) })
-            ]
+            let places = Strides.offsets([m, n], Strides.broadcast(bias.shape, to: [m, n]))
+            return [call.result(Loops.map(product, Array(product.indices), bias.floats, places, +))]
         },
         "matmul": { call in
             let (a, b) = (call[0], call[1])
@@ -32,15 +31,17 @@ extension ReferenceFunctions {
             for (i, j) in zip(starts(a.shape), starts(b.shape)) {
                 let rows = Array(a.floats[i * m * k..<(i + 1) * m * k])
                 let columns = transposed(b.floats[j * k * n..<(j + 1) * k * n], k, n)
-                y += multiply(rows, columns, m, n, k).map { Float($0) }
+                y += multiply(rows, columns, m, n, k)
             }
             return [call.result(y)]
         },
     ]
 
-    /// x·wᵀ summed in `Double`; x [M, K], w [N, K], result [M, N].
-    static func multiply(_ x: [Float], _ w: [Float], _ m: Int, _ n: Int, _ k: Int) -> [Double] {
-        var y = [Double](repeating: 0, count: m * n)
+    /// x·wᵀ + bias summed in `Double`; x [M, K], w [N, K], bias [N], result [M, N].
+    static func multiply(
+        _ x: [Float], _ w: [Float], _ m: Int, _ n: Int, _ k: Int, bias: [Float]? = nil
+    ) -> [Float] {
+        var y = [Float](repeating: 0, count: m * n)
         x.withUnsafeBufferPointer { x in
             w.withUnsafeBufferPointer { w in
                 y.withUnsafeMutableBufferPointer { y in
@@ -48,9 +49,10 @@ extension ReferenceFunctions {
                     // Weights in the outer loop: each is read from memory once.
                     var column = 0
                     while column < n {
+                        let shift = bias.map { Double($0[column]) } ?? 0
                         var row = 0
                         while row < m {
-                            y[row * n + column] = dot(x + row * k, w + column * k, k)
+                            y[row * n + column] = Float(dot(x + row * k, w + column * k, k) + shift)
                             row += 1
                         }
                         column += 1
@@ -80,11 +82,6 @@ extension ReferenceFunctions {
     }
 
     private static func transposed(_ matrix: ArraySlice<Float>, _ rows: Int, _ columns: Int) -> [Float] {
-        let start = matrix.startIndex
-        return Strides.offsets([columns, rows], [1, columns]).map { matrix[start + $0] }
-    }
-
-    private static func addRows(_ bias: [Float], to y: inout [Double]) {
-        for index in y.indices { y[index] += Double(bias[index % bias.count]) }
+        Loops.gather(Array(matrix), Strides.offsets([columns, rows], [1, columns]))
     }
 }

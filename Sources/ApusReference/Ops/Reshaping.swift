@@ -58,7 +58,7 @@ extension ReferenceFunctions {
     /// The elements of a strided view, copied into a dense tensor.
     private static func gather(_ x: Tensor, _ shape: [Int], _ strides: [Int], start: Int = 0) -> Tensor {
         let offsets = Strides.offsets(shape, strides, start: start)
-        let floats = x.element.isFloat ? offsets.map { x.floats[$0] } : []
+        let floats = x.element.isFloat ? Loops.gather(x.floats, offsets) : []
         let ints = x.element.isFloat ? [] : offsets.map { x.ints[$0] }
         return Tensor(unchecked: x.element, shape, floats, ints)
     }

@@ -135,7 +135,7 @@ INLINE void fold_tile(
     for (size_t c = 0; c < KEYS; c += TILE_COLS) {
         const tile t = {
             .a = s->q + r * dim, .lda = dim, .panel = s->k + c * dim, .ldb = TILE_COLS, .k = dim,
-            .c = s->score + c, .ldc = KEYS, .cols = TILE_COLS, .start = TILE_FROM_ZERO,
+            .c = s->score + c, .ldc = KEYS, .cols = TILE_COLS,
         };
         run_tile(&t, rows);
     }
@@ -155,7 +155,7 @@ INLINE void fold_tile(
     for (size_t c = 0; c < s->width; c += TILE_COLS) {
         const tile t = {
             .a = s->score, .lda = KEYS, .panel = s->v + c, .ldb = s->width, .k = count,
-            .c = s->out + r * s->width + c, .ldc = s->width, .cols = TILE_COLS, .start = TILE_FROM_C,
+            .c = s->out + r * s->width + c, .ldc = s->width, .cols = TILE_COLS, .adds = 1,
         };
         run_tile(&t, rows);
     }

@@ -10,7 +10,7 @@
 // An output is summed over k in order, block by block, so neither ranges nor the number of rows change its bits.
 
 enum {
-    BLOCK_N = 256,      ///< outputs of a block, a multiple of TILE_COLS
+    BLOCK_N = 512,      ///< outputs of a block, a multiple of TILE_COLS
     BLOCK_K = 256,      ///< inputs of a block, a multiple of VW
     LDA = BLOCK_K + 16  ///< elements between rows of the copy of x
 };
@@ -20,23 +20,12 @@ static TARGET size_t gemm_scratch_bytes(size_t n, size_t k) {
     return rounded_up((TILE_ROWS * LDA + panels) * sizeof(float), 64);
 }
 
-/// Asks for part `part` of `parts` of rows [m, m + rows) x [k, k + depth) of x.
-INLINE void prefetch_rows(
-    const apus_linear *a, size_t m, size_t rows, size_t k, size_t depth, size_t part, size_t parts
-) {
-    for (size_t r = part; r < rows; r += parts) {
-        const float *row = a->x + (m + r) * a->ldx + k;
-        for (size_t i = 0; i < depth; i += 16) { __builtin_prefetch(row + i); }
-    }
-}
-
 INLINE void gemm_block(
     const apus_linear *a, size_t n, size_t cols, size_t k, size_t depth, float *copy, const float *panels
 ) {
     const size_t parts = (cols + TILE_COLS - 1) / TILE_COLS;
     for (size_t m = 0; m < a->m; m += TILE_ROWS) {
         const size_t rows = smaller(TILE_ROWS, a->m - m);
-        const size_t next = m + TILE_ROWS < a->m ? smaller(TILE_ROWS, a->m - m - TILE_ROWS) : 0;
         for (size_t r = 0; r < rows; r++) {
             const float *row = a->x + (m + r) * a->ldx + k;
             for (size_t i = 0; i < depth; i += VW) {
@@ -49,10 +38,8 @@ INLINE void gemm_block(
                 .a = copy, .lda = LDA, .panel = panels + part * TILE_COLS * depth, .ldb = TILE_COLS, .k = depth,
                 .c = a->y + m * a->ldy + column, .ldc = a->ldy,
                 .cols = smaller(TILE_COLS, cols - part * TILE_COLS),
-                .bias = a->bias ? a->bias + column : NULL,
-                .start = k > 0 ? TILE_FROM_C : a->bias ? TILE_FROM_BIAS : TILE_FROM_ZERO,
+                .adds = k > 0, .bias = a->bias ? a->bias + column : NULL,
             };
-            prefetch_rows(a, m + TILE_ROWS, next, k, depth, part, parts);
             run_tile(&t, rows);
         }
     }

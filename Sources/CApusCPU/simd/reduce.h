@@ -45,7 +45,7 @@ static TARGET uint64_t stream_read(const void *p, size_t bytes) {
             for (int u = 0; u < STEP; u++) { sums[s] = v_xor(sums[s], v_load(at + u * VW)); }
         }
     }
-    float lanes[VW];
+    float lanes[16] = {0};  // the probe of baseline/ folds whole groups of 64 bytes by words
     v_store(lanes, v_xor(v_xor(sums[0], sums[1]), v_xor(sums[2], sums[3])));
     const size_t done = STREAMS * floats * sizeof(float);
     return apus_baseline_stream_read(lanes, sizeof lanes)

@@ -10,9 +10,6 @@
 // Each c[r, j] is one chain of FMAs over i in order, so its bits depend neither on the tile's shape nor on where
 // in the tile it lies. TILE_ROWS * TILE_VECS independent chains hide the latency of the FMA units.
 
-/// What a tile starts from.
-typedef enum { TILE_FROM_C, TILE_FROM_ZERO, TILE_FROM_BIAS } tile_start;
-
 typedef struct {
     const float *a;
     size_t lda;
@@ -20,50 +17,45 @@ typedef struct {
     size_t ldb, k;
     float *c;
     size_t ldc, cols;
-    const float *bias;  ///< f32[cols] for TILE_FROM_BIAS
-    tile_start start;
+    int adds;           ///< adds to what c holds
+    const float *bias;  ///< f32[cols] or NULL, used when it does not add
 } tile;
 
 INLINE void tile_rows(const tile *t, const int rows) {
     vf sums[TILE_ROWS][TILE_VECS];
     const size_t ldc = t->ldc, cols = t->cols, lda = t->lda, ldb = t->ldb;
-    if (t->start == TILE_FROM_C) {
+    // One pointer for each three rows: the others are within reach of one addressing mode.
+    const float *a[(TILE_ROWS + 2) / 3], *b = t->panel;
 #pragma unroll
-        for (int r = 0; r < rows; r++) {
+    for (int p = 0; p < (rows + 2) / 3; p++) { a[p] = t->a + 3 * (size_t)p * lda; }
 #pragma unroll
-            for (int v = 0; v < TILE_VECS; v++) {
-                const size_t at = (size_t)v * VW;
-                sums[r][v] = at < cols ? v_load_part(t->c + (size_t)r * ldc + at, cols - at) : v_zero();
-            }
-        }
-    } else {
+    for (int r = 0; r < rows; r++) {
+        __builtin_prefetch(t->c + (size_t)r * ldc, 1);
+        __builtin_prefetch(t->c + (size_t)r * ldc + (cols - 1), 1);
 #pragma unroll
-        for (int v = 0; v < TILE_VECS; v++) {
-            const size_t at = (size_t)v * VW;
-            const vf first =
-                t->start == TILE_FROM_BIAS && at < cols ? v_load_part(t->bias + at, cols - at) : v_zero();
-#pragma unroll
-            for (int r = 0; r < rows; r++) { sums[r][v] = first; }
-        }
+        for (int v = 0; v < TILE_VECS; v++) { sums[r][v] = v_zero(); }
     }
-    const float *a = t->a, *b = t->panel;
-    for (size_t k = t->k; k > 0; k--, a++, b += ldb) {
+    for (size_t k = 0; k < t->k; k++, b += ldb) {
         vf columns[TILE_VECS];
 #pragma unroll
         for (int v = 0; v < TILE_VECS; v++) { columns[v] = v_load(b + v * VW); }
 #pragma unroll
         for (int r = 0; r < rows; r++) {
-            const vf value = v_set(a[(size_t)r * lda]);
+            const vf value = v_set(a[r / 3][(size_t)(r % 3) * lda + k]);
 #pragma unroll
             for (int v = 0; v < TILE_VECS; v++) { sums[r][v] = v_fma(value, columns[v], sums[r][v]); }
         }
     }
 #pragma unroll
-    for (int r = 0; r < rows; r++) {
+    for (int v = 0; v < TILE_VECS; v++) {
+        const size_t at = (size_t)v * VW;
+        if (at >= cols) { break; }
+        const vf bias = t->bias ? v_load_part(t->bias + at, cols - at) : v_zero();
 #pragma unroll
-        for (int v = 0; v < TILE_VECS; v++) {
-            const size_t at = (size_t)v * VW;
-            if (at < cols) { v_store_part(t->c + (size_t)r * ldc + at, sums[r][v], cols - at); }
+        for (int r = 0; r < rows; r++) {
+            float *c = t->c + (size_t)r * ldc + at;
+            const vf before = t->adds ? v_load_part(c, cols - at) : bias;
+            v_store_part(c, v_add(sums[r][v], before), cols - at);
         }
     }
 }
