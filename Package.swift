@@ -15,7 +15,7 @@ let package = Package(
         .executable(name: "apus", targets: ["ApusCommand"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
         // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
@@ -52,12 +52,10 @@ let package = Package(
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
-            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
-        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
-        .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"], swiftSettings: settings),
             name: "AllocationTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime", "ApusSupport",
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
+                "ApusSupport",
                 "CAllocationCounter",
             ],
             swiftSettings: settings),
@@ -78,6 +76,8 @@ let package = Package(
             name: "ApusRuntimeTests",
             dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusTests", dependencies: ["Apus"], swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
