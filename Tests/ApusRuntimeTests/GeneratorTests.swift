@@ -133,7 +133,8 @@ private final class LetterStream: TextStream {
     @Test func whatACallbackThrowsEndsTheCall() throws {
         let generator = counter()
         let error = #expect(throws: ApusError.self) {
-            try generator.generate([[0]], options: GenerationOptions()) { token throws(ApusError) in
+            try generator.generate([[0]], options: GenerationOptions(maxNewTokens: 9)) {
+                token throws(ApusError) in
                 if token.index == 3 { throw ApusError(.cancelled, "enough") }
             }
         }
@@ -170,13 +171,13 @@ private final class LetterStream: TextStream {
         #expect(
             message([[1]], .init(maxNewTokens: .max))?.contains("exceed the model's 40 positions") == true)
         #expect(
-            message([[1]], .init(stopStrings: ["x"]))
+            message([[1]], .init(maxNewTokens: 4, stopStrings: ["x"]))
                 == "stopStrings: expected a tokenizer that gives the text, got none")
         #expect(
-            message([[1]], .init(stopStrings: [""]))
+            message([[1]], .init(maxNewTokens: 4, stopStrings: [""]))
                 == "stopStrings: expected texts of at least one character, got an empty one")
         #expect(
-            message([[1]], .init(sampling: .init(temperature: -1)))
+            message([[1]], .init(maxNewTokens: 4, sampling: .init(temperature: -1)))
                 == "temperature: expected a number of at least 0, got -1.0")
         #expect(message([[1], [2]]) == "batch: expected 1…1 prompts, got 2; choose a larger batch size")
     }

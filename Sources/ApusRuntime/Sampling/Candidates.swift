@@ -48,7 +48,8 @@ final class Candidates {
             }
         }
         let raw = UnsafeMutableRawPointer(weights)
-        for offset in stride(from: 0, to: count, by: 8) {
+        for block in 0..<(count + 7) / 8 {
+            let offset = block * 8
             let lanes = raw.loadUnaligned(fromByteOffset: offset * 4, as: SIMD8<Float>.self)
             raw.storeBytes(
                 of: exponential((lanes - largest) / temperature), toByteOffset: offset * 4,
@@ -60,7 +61,7 @@ final class Candidates {
     private func threshold(_ source: UnsafeBufferPointer<Float>, _ k: Int) -> Float {
         let heap = weights
         for index in 0..<k { heap[index] = source[index] }
-        for root in stride(from: k / 2 - 1, through: 0, by: -1) { sink(heap, root, k) }
+        for step in 1...k { sink(heap, k - step, k) }
         for index in k..<source.count where source[index] > heap[0] {
             heap[0] = source[index]
             sink(heap, 0, k)
@@ -84,14 +85,14 @@ final class Candidates {
     /// Sum of all weights.
     var total: Double {
         var sums = (0.0, 0.0, 0.0, 0.0)
-        let blocks = count / 4 * 4
-        for index in stride(from: 0, to: blocks, by: 4) {
+        for block in 0..<count / 4 {
+            let index = block * 4
             sums.0 += Double(weights[index])
             sums.1 += Double(weights[index + 1])
             sums.2 += Double(weights[index + 2])
             sums.3 += Double(weights[index + 3])
         }
-        for index in blocks..<count { sums.0 += Double(weights[index]) }
+        for index in count / 4 * 4..<count { sums.0 += Double(weights[index]) }
         return (sums.0 + sums.1) + (sums.2 + sums.3)
     }
 

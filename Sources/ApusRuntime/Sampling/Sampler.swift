@@ -75,7 +75,7 @@ public final class Sampler {
         let copy = UnsafeMutableBufferPointer(rebasing: scratch.candidates.logits[..<logits.count])
         _ = copy.update(from: logits)
         history?.penalise(copy, options)
-        for (id, value) in bias { copy[id] += value }
+        for place in bias.indices { copy[bias[place].id] += bias[place].value }
         return UnsafeBufferPointer(copy)
     }
 }

@@ -29,12 +29,14 @@ struct TokenHistory {
 
     /// Changes the logits of the tokens seen.
     func penalise(_ logits: UnsafeMutableBufferPointer<Float>, _ options: SamplingOptions) {
-        for id in distinct {
-            var logit = logits[Int(id)]
+        // By index: an array's iterator allocates where it is not optimised away.
+        for place in distinct.indices {
+            let id = Int(distinct[place])
+            var logit = logits[id]
             logit = logit < 0 ? logit * options.repetitionPenalty : logit / options.repetitionPenalty
-            let count = generatedCounts[Int(id)]
+            let count = generatedCounts[id]
             if count > 0 { logit -= options.presencePenalty + Float(count) * options.frequencyPenalty }
-            logits[Int(id)] = logit
+            logits[id] = logit
         }
     }
 }
