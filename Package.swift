@@ -83,6 +83,8 @@ let package = Package(
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
             ],
+        .testTarget(
+            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"], exclude: ["Fixtures"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
