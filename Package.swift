@@ -77,14 +77,15 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"], exclude: ["Fixtures"],
+            swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
         .testTarget(
             name: "ParityTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
             ],
-        .testTarget(
-            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"], exclude: ["Fixtures"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
