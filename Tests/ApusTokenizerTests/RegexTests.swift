@@ -24,7 +24,7 @@ import Testing
         #expect(try matches(#"\x{4e16}|\u754C"#, "世界") == ["世", "界"])
         #expect(try matches(#"^a.$"#, "ab\na\n") == ["ab"])
         #expect(try matches(#"a{,2}b|x{y"#, "aabx{y") == ["aab", "x{y"])
-        #expect(try matches(#"\Ba|(?#comment)b(?i)c|D"#, "ba bC bd") == ["bC", "bd"])
+        #expect(try matches(#"\Ba|(?#comment)b(?i)c|D"#, "ba bC bd") == ["a", "bC", "bd"])
         #expect(try matches(#"(?x) a  b # end"#, "ab") == ["ab"])
         #expect(try matches(#"x*"#, "axb") == ["", "x", ""])
     }
@@ -61,7 +61,7 @@ import Testing
         let text = String(repeating: "a", count: 2000)
         #expect(try matches(#"(a+)+b"#, text) == [])
         #expect(try matches(#"(a|aa)+$"#, text) == [text])
-        #expect(try matches(#"(a?){30}a{30}"#, String(repeating: "a", count: 30)).count == 2)
+        #expect(try matches(#"(a?){30}a{30}"#, String(repeating: "a", count: 30)).count == 1)
         #expect(try matches(#"(?:\s*)*x"#, String(repeating: " ", count: 2000)) == [])
     }
 

@@ -9,7 +9,9 @@ final class BPEModel: Sendable {
     let pairs: PairTable
     let options: Options
     private let unknownID: Int32?
-    /// What a scalar of one byte starts as; with byte-level input, what any byte starts as. -1: not a token.
+    /// What a scalar of one byte starts as; with byte-level input, what any byte starts as.
+    ///
+    /// -1: not a token.
     private let byteIDs: [Int32]
     private let fallbackIDs: [Int32]?
     private let cut: WordStartCut?

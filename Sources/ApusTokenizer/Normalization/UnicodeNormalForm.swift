@@ -1,4 +1,6 @@
-/// The four Unicode normalization forms. Source: Unicode Standard Annex #15.
+/// The four Unicode normalization forms.
+///
+/// Source: Unicode Standard Annex #15.
 enum UnicodeNormalForm: Sendable {
     case nfc, nfd, nfkc, nfkd
 
