@@ -15,7 +15,7 @@ let package = Package(
         .executable(name: "apus", targets: ["ApusCommand"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
         // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
@@ -54,7 +54,8 @@ let package = Package(
         .testTarget(
             name: "AllocationTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime", "ApusSupport",
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
+                "ApusSupport",
                 "CAllocationCounter",
             ],
             swiftSettings: settings),
@@ -66,7 +67,8 @@ let package = Package(
             name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusPassesTests",
-            dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"],
+            dependencies: ["ApusFrontend", "ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"],
+            exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
