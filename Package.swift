@@ -52,6 +52,9 @@ let package = Package(
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
+            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"], swiftSettings: settings),
             name: "AllocationTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
