@@ -16,13 +16,10 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     ],
     targets: [
         // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
-        .target(
-            name: "ApusSupport", dependencies: [.product(name: "Logging", package: "swift-log")],
-            swiftSettings: settings),
+        .target(name: "ApusSupport", swiftSettings: settings),
         .target(name: "ApusGraph", dependencies: ["ApusSupport"], swiftSettings: settings),
         .target(name: "ApusReference", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .target(name: "ApusPasses", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
@@ -52,6 +49,19 @@ let package = Package(
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             resources: [.embedInCode("Resources/compare_transformers.py")],
             swiftSettings: settings),
+        // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .testTarget(
+            name: "AllocationTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime", "ApusSupport",
+                "CAllocationCounter",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusFrontendTests",
+            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
@@ -70,10 +80,18 @@ let package = Package(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "ApusFrontendTests",
-            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
+            name: "ApusRuntimeTests",
+            dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
+        .testTarget(
+            name: "ParityTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+            ],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11

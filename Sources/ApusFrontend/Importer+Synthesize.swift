@@ -2,9 +2,11 @@ public import ApusGraph
 public import ApusSupport
 
 extension Importer {
-    /// Writes a checkpoint with random weights: `config.json`, `generation_config.json` and safetensors, in one
-    /// file or, beyond `shardBytes`, in shards with an index. At most 8 MB of weights are held at a time.
+    /// Writes a checkpoint with random weights: both config files and safetensors.
     ///
+    /// Weights go to one file or, beyond `shardBytes`, to shards with an index; at most 8 MB of them are held at
+    /// a time.
+    /// - Throws: What reading the config throws, and `.io` naming the file that cannot be written.
     /// - Parameters:
     ///   - config: The parsed `config.json` of any supported model.
     ///   - output: The folder, made if it is not there; files of the same names are replaced.

@@ -1,7 +1,9 @@
 import ApusGraph
 import ApusSupport
 
-/// GPT-2. Source: transformers models/gpt2/{configuration,modeling}_gpt2.py, 5.23.
+/// GPT-2.
+///
+/// Source: transformers models/gpt2/{configuration,modeling}_gpt2.py, 5.23.
 ///
 /// Learned positions, layer norms with bias, q, k and v from one matrix, weights stored as [inputs, outputs].
 struct GPT2: ModelFamily {

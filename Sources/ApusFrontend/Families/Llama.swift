@@ -1,7 +1,9 @@
 import ApusGraph
 import ApusSupport
 
-/// Llama 2 and 3. Source: transformers models/llama/{configuration,modeling}_llama.py, 5.23.
+/// Llama 2 and 3.
+///
+/// Source: transformers models/llama/{configuration,modeling}_llama.py, 5.23.
 struct Llama: ModelFamily {
     static let modelTypes = ["llama"]
     static let baseModule = "model"

@@ -1,7 +1,9 @@
 import ApusGraph
 import ApusSupport
 
-/// Qwen 2 and 2.5, dense. Source: transformers models/qwen2/{configuration,modeling}_qwen2.py, 5.23.
+/// Qwen 2 and 2.5, dense.
+///
+/// Source: transformers models/qwen2/{configuration,modeling}_qwen2.py, 5.23.
 ///
 /// Differs from Llama: q, k and v always have a bias, nothing else has one; some layers may use a sliding window.
 struct Qwen2: ModelFamily {

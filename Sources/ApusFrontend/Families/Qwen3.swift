@@ -1,7 +1,9 @@
 import ApusGraph
 import ApusSupport
 
-/// Qwen 3, dense. Source: transformers models/qwen3/{configuration,modeling}_qwen3.py, 5.23.
+/// Qwen 3, dense.
+///
+/// Source: transformers models/qwen3/{configuration,modeling}_qwen3.py, 5.23.
 ///
 /// Differs from Llama: an RMS norm over each head of q and k before they are turned; heads of 128 by default,
 /// whatever the hidden size; some layers may use a sliding window.

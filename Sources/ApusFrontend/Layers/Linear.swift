@@ -30,7 +30,9 @@ extension GraphBuilder {
             "view", [product], ["shape": .dimensions(leading + [Dimension(outputs)])], name: name)
     }
 
-    /// `torch.nn.Embedding`: weight [rows, width]. Returns the weight too, for a tied head.
+    /// `torch.nn.Embedding`: weight [rows, width].
+    ///
+    /// Returns the weight too, for a tied head.
     mutating func embedding(
         _ name: String, _ indices: Value, rows: Int, width: Int
     ) throws(ApusError) -> (y: Value, weight: Value) {
