@@ -74,6 +74,14 @@ let package = Package(
             exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusCommandTests",
+            dependencies: [
+                "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            exclude: ["Golden"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
         .testTarget(
