@@ -52,16 +52,18 @@ let package = Package(
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
-            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
-        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
-        .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"], swiftSettings: settings),
             name: "AllocationTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
-                "ApusSupport",
-                "CAllocationCounter",
+                "ApusSupport", "CAllocationCounter",
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusCommandTests",
+            dependencies: [
+                "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
@@ -71,16 +73,7 @@ let package = Package(
         .testTarget(
             name: "ApusPassesTests",
             dependencies: ["ApusFrontend", "ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"],
-            exclude: ["Golden"],
-            swiftSettings: settings),
-        .testTarget(
-            name: "ApusCommandTests",
-            dependencies: [
-                "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
             exclude: ["Golden"], swiftSettings: settings),
-        .testTarget(
-            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
@@ -91,8 +84,8 @@ let package = Package(
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(
-            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"], exclude: ["Fixtures"],
-            swiftSettings: settings),
+            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"],
+            exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
         .testTarget(
             name: "ParityTests",
