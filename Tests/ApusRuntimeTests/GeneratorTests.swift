@@ -24,11 +24,13 @@ private final class LetterStream: TextStream {
 
 @Suite struct GeneratorTests {
     private let model = ModelInfo(
-        modelType: "fake", vocabularySize: 50, maxPositions: 40, layerCount: 1, precision: .f32, endTokens: [49])
+        modelType: "fake", vocabularySize: 50, maxPositions: 40, layerCount: 1, precision: .f32,
+        endTokens: [49])
 
     private func generator(batch: Int = 1, chunk: Int = 8, capacity: Int = 40) -> Generator {
         Generator(
-            executor: FakeExecutor(SessionLimits(batch: batch, chunk: chunk, capacity: capacity)), model: model)
+            executor: FakeExecutor(SessionLimits(batch: batch, chunk: chunk, capacity: capacity)),
+            model: model)
     }
 
     /// A model that counts: after id n comes n + 1.
@@ -66,7 +68,8 @@ private final class LetterStream: TextStream {
     }
 
     @Test func aSequenceDrawsTheSameAloneAndInABatch() throws {
-        let sampling = SamplingOptions(temperature: 1.2, topK: 20, topP: 0.95, repetitionPenalty: 1.1, seed: 5)
+        let sampling = SamplingOptions(
+            temperature: 1.2, topK: 20, topP: 0.95, repetitionPenalty: 1.1, seed: 5)
         let options = GenerationOptions(maxNewTokens: 15, sampling: sampling, ignoreEnd: true)
         let alone = try generator().generate([prompts[0]], options: options)[0].tokens
         let again = try generator(chunk: 2).generate([prompts[0]], options: options)[0].tokens
@@ -82,9 +85,11 @@ private final class LetterStream: TextStream {
         #expect(results.map(\.tokens) == [[47, 48, 49], [11, 12, 13, 14, 15], [49]])
         #expect(results.map(\.finishReason) == [.endToken, .length, .endToken])
         #expect(results.map { "\($0.finishReason)" } == ["stop", "length", "stop"])
-        let ignoring = try counter().generate([[46]], options: GenerationOptions(maxNewTokens: 5, ignoreEnd: true))
+        let ignoring = try counter().generate(
+            [[46]], options: GenerationOptions(maxNewTokens: 5, ignoreEnd: true))
         #expect(ignoring[0].tokens == [47, 48, 49, 0, 1])
-        let other = try counter().generate([[46]], options: GenerationOptions(maxNewTokens: 5, endTokens: [48]))
+        let other = try counter().generate(
+            [[46]], options: GenerationOptions(maxNewTokens: 5, endTokens: [48]))
         #expect(other[0].tokens == [47, 48])
     }
 
@@ -112,7 +117,8 @@ private final class LetterStream: TextStream {
     @Test func callbacksGetEachTokenWithItsLogits() throws {
         var seen: [Int: [Int32]] = [:]
         let options = GenerationOptions(
-            maxNewTokens: 6, sampling: SamplingOptions(temperature: 0, repetitionPenalty: 1.5), ignoreEnd: true)
+            maxNewTokens: 6, sampling: SamplingOptions(temperature: 0, repetitionPenalty: 1.5),
+            ignoreEnd: true)
         let results = try generator(batch: 4).generate(prompts, options: options) { token throws(ApusError) in
             let before = prompts[token.sequence] + seen[token.sequence, default: []]
             // The model's own logits, before any penalty.
@@ -133,12 +139,15 @@ private final class LetterStream: TextStream {
         }
         #expect(error?.code == .cancelled)
         // The generator is as good as new.
-        #expect(try generator.generate([[5]], options: GenerationOptions(maxNewTokens: 2))[0].tokens == [6, 7])
+        #expect(
+            try generator.generate([[5]], options: GenerationOptions(maxNewTokens: 2))[0].tokens == [6, 7])
     }
 
     @Test func refusesWhatTheModelCannotServe() {
         func message(_ prompts: [[Int32]], _ options: GenerationOptions = .init(maxNewTokens: 4)) -> String? {
-            #expect(throws: ApusError.self) { try generator(capacity: 20).generate(prompts, options: options) }?.message
+            #expect(throws: ApusError.self) {
+                try generator(capacity: 20).generate(prompts, options: options)
+            }?.message
         }
         #expect(message([]) == "expected at least one prompt, got none")
         #expect(message([[]]) == "prompt 0 is empty: expected at least one token")
@@ -158,7 +167,8 @@ private final class LetterStream: TextStream {
                 == "prompt 0: 1 prompt tokens and 21 new tokens exceed the context of 20 tokens; "
                 + "choose a larger context or fewer new tokens")
         #expect(message([[1]], .init(maxNewTokens: 0)) == "maxNewTokens: expected at least 1, got 0")
-        #expect(message([[1]], .init(maxNewTokens: .max))?.contains("exceed the model's 40 positions") == true)
+        #expect(
+            message([[1]], .init(maxNewTokens: .max))?.contains("exceed the model's 40 positions") == true)
         #expect(
             message([[1]], .init(stopStrings: ["x"]))
                 == "stopStrings: expected a tokenizer that gives the text, got none")

@@ -7,7 +7,8 @@ import Testing
     /// The probabilities after temperature, top-k, top-p and min-p.
     private func distribution(_ logits: [Float], _ options: SamplingOptions) -> [Double] {
         let scaled = logits.map { Double($0) / Double(options.temperature) }
-        var weights = scaled.map { exponential($0 - (scaled.max() ?? 0)) }
+        let top = scaled.max() ?? 0
+        var weights = scaled.map { exponential($0 - top) }
         if options.topK > 0, options.topK < weights.count {
             let least = weights.sorted(by: >)[options.topK - 1]
             weights = weights.map { $0 >= least ? $0 : 0 }
@@ -71,14 +72,13 @@ import Testing
         #expect(chiSquare < 43.8)
     }
 
-    @Test(arguments: [1, 7, 8, 50, 3000], [Float(0), 0.001, 0.3, 0.9, 0.999])
+    @Test(arguments: [1, 7, 8, 50, 1000], [Float(0), 0.001, 0.3, 0.9, 0.999])
     func nucleusIsTheOneThatSortingFinds(count: Int, topP: Float) throws {
         for spread: Float in [0, 0.01, 2, 12] {
             let logits = logits(count, spread: spread)
             let options = SamplingOptions(topP: topP)
-            let expected = distribution(logits, options).indices.filter {
-                distribution(logits, options)[$0] > 0
-            }
+            let shares = distribution(logits, options)
+            let expected = shares.indices.filter { shares[$0] > 0 }
             let candidates = Candidates(vocabularySize: count)
             logits.withUnsafeBufferPointer {
                 candidates.gather($0, largest: logits.max() ?? 0, temperature: 1, topK: 0)
@@ -86,8 +86,8 @@ import Testing
             candidates.keep(reaching: topP)
             let found = (0..<candidates.count).map { Int(candidates[$0].id) }.sorted()
             // Where single and double precision round the sum to different sides of the limit, one token differs.
-            #expect(abs(found.count - expected.count) <= (count > 1000 ? 1 : 0))
-            #expect(Set(found).symmetricDifference(expected).count <= (count > 1000 ? 1 : 0))
+            #expect(abs(found.count - expected.count) <= (count > 100 ? 1 : 0))
+            #expect(Set(found).symmetricDifference(expected).count <= (count > 100 ? 1 : 0))
         }
     }
 
