@@ -59,6 +59,12 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusCommandTests",
+            dependencies: [
+                "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            exclude: ["Golden"], swiftSettings: settings),
+        .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
@@ -68,14 +74,6 @@ let package = Package(
             name: "ApusPassesTests",
             dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"],
             swiftSettings: settings),
-        .testTarget(
-            name: "ApusCommandTests",
-            dependencies: [
-                "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            exclude: ["Golden"], swiftSettings: settings),
-        .testTarget(
-            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
