@@ -1,6 +1,5 @@
 public import ApusGraph
-public import ApusRuntime
-public import ApusSupport
+import ApusSupport
 
 /// What computes a model.
 public enum BackendKind: String, Sendable, Hashable, CaseIterable {
