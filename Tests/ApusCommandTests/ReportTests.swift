@@ -42,13 +42,13 @@ import Testing
     @Test func figuresStandOnOneLine() {
         #expect(
             report([result([3, 4])]).figures
-                == "[2 prompt tokens, TTFT 500 ms, 2 tokens, 4.00 tokens/s, peak memory 1.00 GiB]")
+                == "[2 prompt tokens, TTFT 500 ms, 2 new tokens, 4.00 tokens/s, peak memory 1.00 GiB]")
         #expect(
             report([result([3, 4]), result([5, 6, 7])]).figures
-                == "[2 sequences, 4 prompt tokens, TTFT 500 ms, 5 tokens, 12.0 tokens/s, peak memory 1.00 GiB]"
+                == "[2 sequences, 4 prompt tokens, TTFT 500 ms, 5 new tokens, 12.0 tokens/s, peak memory 1.00 GiB]"
         )
         #expect(
-            report([result([3])]).figures == "[2 prompt tokens, TTFT 500 ms, 1 tokens, peak memory 1.00 GiB]")
+            report([result([3])]).figures == "[2 prompt tokens, TTFT 500 ms, 1 new tokens, peak memory 1.00 GiB]")
     }
 
     private func row(outputLength: Int) -> BenchmarkRow {
