@@ -16,7 +16,14 @@ struct ModelLoader {
         imported = try Importer.importCheckpoint(folder: flags.model)
         do {
             tokenizer = try Tokenizer(folder: flags.tokenizer ?? flags.model)
-        } catch  where error.code == .notFound && !requiresTokenizer && flags.tokenizer == nil {
+        } catch {
+            guard error.code == .notFound, flags.tokenizer == nil else { throw error }
+            guard !requiresTokenizer else {
+                throw ApusError(
+                    .notFound,
+                    "--prompt: \(flags.model) has no tokenizer.json to make tokens with; name a folder that has one "
+                        + "with --tokenizer, or give token ids with --input-ids")
+            }
             tokenizer = nil
         }
         seconds = (ContinuousClock.now - start) / .seconds(1)

@@ -72,6 +72,6 @@ struct RunReport {
         let rate = later > 0 && decode > 0 ? ", \(Figures.short(Double(later) / decode)) tokens/s" : ""
         let batch = stats.count > 1 ? "\(stats.count) sequences, " : ""
         return "[\(batch)\(prompt) prompt tokens, TTFT \(Figures.duration(seconds: first)), "
-            + "\(generated) tokens\(rate), peak memory \(Figures.bytes(peakMemoryBytes))]"
+            + "\(generated) new tokens\(rate), peak memory \(Figures.bytes(peakMemoryBytes))]"
     }
 }

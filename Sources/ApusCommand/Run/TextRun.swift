@@ -15,7 +15,7 @@ struct TextRun {
         let loader = try ModelLoader(command.model, requiresTokenizer: given == nil)
         let prompts = try input.batch(given ?? encodedPrompts(loader))
         let options = try options(loader, prompts)
-        try options.validate(prompts, for: loader.info)
+        try check(prompts, options, loader.info)
         let dump = try command.dumpLogits.map { path throws(ApusError) in
             try NPYWriter(path: path, columns: loader.info.vocabularySize)
         }
@@ -43,6 +43,27 @@ struct TextRun {
             prompts.append(ids)
         }
         return prompts
+    }
+
+    /// Refuses what the model cannot serve, before anything is compiled, and names the flag.
+    private func check(_ prompts: [[Int32]], _ options: GenerationOptions, _ info: ModelInfo)
+        throws(ApusError)
+    {
+        let limit = min(command.model.contextLength ?? .max, info.maxPositions)
+        let (what, remedy) =
+            limit == info.maxPositions
+            ? ("the model's \(limit) positions", "")
+            : ("--context-length \(limit)", ", choose a longer context")
+        for (index, prompt) in prompts.enumerated() where prompt.count + options.maxNewTokens > limit {
+            let room = limit - prompt.count
+            throw ApusError(
+                .invalidInput,
+                "--num-tokens: the \(prompt.count) tokens of prompt \(index) and \(options.maxNewTokens) new ones "
+                    + "exceed \(what); "
+                    + (room > 0 ? "ask for at most \(room) new tokens" : "shorten the prompt") + remedy)
+        }
+        let flag = command.input.inputIDs.isEmpty ? "--prompt" : "--input-ids"
+        try ApusError.within(flag) { () throws(ApusError) in try options.validate(prompts, for: info) }
     }
 
     private func options(_ loader: ModelLoader, _ prompts: [[Int32]]) throws(ApusError) -> GenerationOptions {
