@@ -50,7 +50,8 @@ final class LinearLaunch: Launch {
 
     override var scratchBytes: Int {
         let rows = rowCount.evaluate(context.limits.value(of:)) ?? 0
-        return max(kernels.pointee.linear_scratch_bytes(rows, arguments.n, arguments.k), kernels.pointee.linear_scratch_bytes(1, arguments.n, arguments.k))
+        let (n, k) = (arguments.n, arguments.k)
+        return max(kernels.pointee.linear_scratch_bytes(rows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
     }
 
     override func resize() {
