@@ -15,7 +15,7 @@ let package = Package(
         .executable(name: "apus", targets: ["ApusCommand"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
     targets: [
         // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
@@ -54,11 +54,16 @@ let package = Package(
         .testTarget(
             name: "AllocationTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
-                "ApusSupport",
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime", "ApusSupport",
                 "CAllocationCounter",
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusCommandTests",
+            dependencies: [
+                "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
@@ -76,8 +81,6 @@ let package = Package(
             name: "ApusRuntimeTests",
             dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"],
             swiftSettings: settings),
-        .testTarget(
-            name: "ApusTests", dependencies: ["Apus"], swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),

@@ -46,6 +46,14 @@ public enum Compiler {
         let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
         let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
         let (lowered, reports) = try manager.run(graph, passes)
+        // A layer without a KV cache beside layers with one would decode wrongly, and silently.
+        let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
+        guard missed.isEmpty else {
+            throw ApusError(
+                .unsupported,
+                "\(missed.count) attention layer(s) do not fit the attention plugin:"
+                    + missed.map { "\n  \($0)" }.joined())
+        }
         return Lowered(graph: lowered, passes: reports, precision: precision)
     }
 

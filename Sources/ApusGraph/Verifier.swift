@@ -5,7 +5,8 @@ extension Graph {
     /// used before they are defined or defined twice, symbols that are not declared.
     public func diagnostics(registry: OpRegistry = .standard) -> [Diagnostic] {
         var found: [Diagnostic] = []
-        let names = ValueNames(self)
+        // Most graphs have no problems: names are made up for the first.
+        lazy var names = ValueNames(self)
         var defined = [Bool](repeating: false, count: valueCount)
         let declared = Set(symbols.map(\.name))
 
@@ -17,7 +18,9 @@ extension Graph {
                 report("graph.redefined", names[value], "the value is defined more than once")
             }
             defined[value.index] = true
-            for name in Set(type(of: value).shape.flatMap(\.symbols)).subtracting(declared).sorted() {
+            let symbolic = type(of: value).shape.filter { $0.constant == nil }
+            if symbolic.isEmpty { return }
+            for name in Set(symbolic.flatMap(\.symbols)).subtracting(declared).sorted() {
                 report("graph.undeclared-symbol", names[value], "symbol '\(name)' is not declared")
             }
         }
@@ -30,11 +33,11 @@ extension Graph {
         }
         inputs.forEach(define)
         for node in nodes {
-            let place = node.results.first.map { names[$0] } ?? node.op
+            func place() -> String { node.results.first.map { names[$0] } ?? node.op }
             for case let value? in node.operands where !defined[value.index] {
-                report("graph.undefined-value", place, "\(names[value]) is used before it is defined")
+                report("graph.undefined-value", place(), "\(names[value]) is used before it is defined")
             }
-            check(node, place: place, registry: registry, report: report)
+            check(node, registry: registry) { report($0, place(), $1) }
             node.results.forEach(define)
         }
         for value in outputs where !defined[value.index] {
@@ -43,11 +46,9 @@ extension Graph {
         return found
     }
 
-    private func check(
-        _ node: Node, place: String, registry: OpRegistry, report: (String, String, String) -> Void
-    ) {
+    private func check(_ node: Node, registry: OpRegistry, report: (String, String) -> Void) {
         guard let spec = registry[node.op] else {
-            report("graph.unknown-op", place, "unknown op '\(node.op)'")
+            report("graph.unknown-op", "unknown op '\(node.op)'")
             return
         }
         let declared = node.results.map { type(of: $0) }
@@ -55,10 +56,10 @@ extension Graph {
             spec: spec, operands: node.operands.map { $0.map(type(of:)) }, attributes: node.attributes,
             declared: declared)
         let types = checker.isWellFormed ? spec.infer(checker) : nil
-        for problem in checker.problems { report("\(node.op).\(problem.label)", place, problem.message) }
+        for problem in checker.problems { report("\(node.op).\(problem.label)", problem.message) }
         if let types, checker.problems.isEmpty, types != declared {
             let (expected, got) = (Self.list(types), Self.list(declared))
-            report("\(node.op).result", place, "expected result \(expected), got \(got)")
+            report("\(node.op).result", "expected result \(expected), got \(got)")
         }
     }
 

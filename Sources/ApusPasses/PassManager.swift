@@ -104,18 +104,20 @@ extension Graph {
         var hasher = Hasher()
         hasher.combine(symbols)
         hasher.combine(outputs)
-        for value in inputs {
+        func combine(_ value: Value) {
+            let type = type(of: value)
             hasher.combine(value)
-            hasher.combine(type(of: value))
+            hasher.combine(type.element)
+            for dimension in type.shape {
+                if let size = dimension.constant { hasher.combine(size) } else { hasher.combine(dimension) }
+            }
         }
+        inputs.forEach(combine)
         for node in nodes {
             hasher.combine(node.op)
             hasher.combine(node.operands)
             hasher.combine(node.attributes)
-            for value in node.results {
-                hasher.combine(value)
-                hasher.combine(type(of: value))
-            }
+            node.results.forEach(combine)
         }
         return hasher.finalize()
     }

@@ -54,4 +54,25 @@ enum Loops {
             }
         }
     }
+
+    /// The same numbers as `Double`.
+    static func widened(_ x: [Float]) -> [Double] {
+        [Double](unsafeUninitializedCapacity: x.count) { buffer, initialized in
+            guard let target = buffer.baseAddress else { return }
+            widen(x, from: 0, count: x.count, into: target)
+            initialized = x.count
+        }
+    }
+
+    /// Writes a part of `x` as `Double`.
+    static func widen(_ x: [Float], from start: Int, count: Int, into target: UnsafeMutablePointer<Double>) {
+        x.withUnsafeBufferPointer { x in
+            guard let base = x.baseAddress else { return }
+            var index = 0
+            while index < count {
+                (target + index).initialize(to: Double(base[start + index]))
+                index += 1
+            }
+        }
+    }
 }

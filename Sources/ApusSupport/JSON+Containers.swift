@@ -19,7 +19,9 @@ extension JSON {
         return found
     }
 
-    /// An element of an array; nil if out of range or not an array. Cost: linear in `index`.
+    /// An element of an array; nil if out of range or not an array.
+    ///
+    /// Cost: linear in `index`.
     public subscript(index: Int) -> JSON? {
         guard node.tag == .array, index >= 0, index < count else { return nil }
         var at = self.index + 1

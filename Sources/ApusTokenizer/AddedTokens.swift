@@ -10,7 +10,9 @@ struct AddedToken: Sendable {
     var isSpecial = false
 }
 
-/// The added tokens of a tokenizer. Source: tokenizers, src/tokenizer/added_vocabulary.rs.
+/// The added tokens of a tokenizer.
+///
+/// Source: tokenizers, src/tokenizer/added_vocabulary.rs.
 struct AddedTokens: Sendable {
     /// The tokens by id.
     private(set) var byID: [Int32: AddedToken] = [:]

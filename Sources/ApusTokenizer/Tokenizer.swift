@@ -96,7 +96,7 @@ public final class Tokenizer: Sendable {
     }
 
     private func runModel(_ text: SplitText) -> [Int32] {
-        let scratch = scratches.withLock { $0.popLast() } ?? MergeScratch()
+        var scratch = scratches.withLock { $0.popLast() } ?? MergeScratch()
         var ids: [Int32] = []
         ids.reserveCapacity(text.bytes.count / 3 + 8)
         text.bytes.withUnsafeBufferPointer { bytes in
@@ -105,7 +105,7 @@ public final class Tokenizer: Sendable {
                 if piece.token >= 0 {
                     ids.append(piece.token)
                 } else {
-                    model.encode(base + piece.start, piece.end - piece.start, scratch, into: &ids)
+                    model.encode(base + piece.start, piece.end - piece.start, &scratch, into: &ids)
                 }
             }
         }

@@ -1,5 +1,5 @@
-// Chooses the instruction set by CPUID, and by XGETBV: an operating system that does not save the wide registers
-// makes them unusable. The answer is computed afresh on each call, so there is no state to guard.
+// Chooses the instruction set by CPUID, and by XGETBV: an operating system that does not save the wide
+// registers makes them unusable. The answer is computed afresh on each call, so there is no state to guard.
 
 #include "baseline/baseline.h"
 #include "simd/tables.h"

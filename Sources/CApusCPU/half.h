@@ -40,7 +40,7 @@ static inline uint16_t f16_of_f32(float x) {
     uint32_t u = bits_of_f32(x), sign = u >> 16 & 0x8000u, magnitude = u & 0x7fffffffu;
     if (magnitude > 0x7f800000u) { return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu)); }
     if (magnitude >= 0x477ff000u) { return (uint16_t)(sign | 0x7c00u); }  // rounds to 65520 or more
-    if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 leaves the rounded 24-bit fraction in the low bits
+    if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 leaves the rounded fraction in the low bits
         return (uint16_t)(sign | (bits_of_f32(f32_of_bits(magnitude) + 0.5f) - 0x3f000000u));
     }
     return (uint16_t)(sign | (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13);

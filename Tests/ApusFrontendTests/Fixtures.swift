@@ -23,7 +23,8 @@ enum Fixtures {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if OutputFile.exists("\(folder)/\(name)/cases.json") { names.append(name) }
+            // A fixture without a checkpoint of its own belongs to a model elsewhere.
+            if OutputFile.exists("\(folder)/\(name)/config.json") { names.append(name) }
         }
         return names.sorted()
     }()

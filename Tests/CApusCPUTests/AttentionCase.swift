@@ -22,7 +22,9 @@ struct AttentionCase: CustomTestStringConvertible {
     var testDescription: String { name }
 }
 
-/// Seeded inputs of a case. Cache rows past a length, and queries past a count, are NaN.
+/// Seeded inputs of a case.
+///
+/// Cache rows past a length, and queries past a count, are NaN.
 struct AttentionData {
     let c: AttentionCase
     let dtype: apus_dtype

@@ -105,7 +105,8 @@ import Testing
         let table = try kernels(isa)
         var numbers = Numbers()
         let (rows, cols) = (3, 37)
-        let both = numbers.array(rows * 2 * cols, scale: 4)  // gate and up side by side, as a fused projection
+        // Gate and up side by side, as a fused projection leaves them.
+        let both = numbers.array(rows * 2 * cols, scale: 4)
         var y = [Float](repeating: 0, count: rows * cols)
         both.withUnsafeBufferPointer { p in
             table.gated(

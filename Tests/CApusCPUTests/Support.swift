@@ -11,10 +11,12 @@ let dtypes: [apus_dtype] = [APUS_F32, APUS_F16, APUS_BF16]
 func kernels(_ isa: apus_isa) throws -> apus_kernels { try #require(apus_kernels_for(isa)).pointee }
 
 extension apus_isa: @retroactive CustomTestStringConvertible {
+    /// The name in test reports.
     public var testDescription: String { String(cString: apus_isa_name(self)) }
 }
 
 extension apus_dtype: @retroactive CustomTestStringConvertible {
+    /// The name in test reports.
     public var testDescription: String { self == APUS_F32 ? "f32" : self == APUS_F16 ? "f16" : "bf16" }
 }
 

@@ -16,8 +16,8 @@ final class AttentionPluginLaunch: Launch {
 
     /// Keys of one split in decode.
     private static let keysPerSplit = 256
-    /// Queries of one unit of work in prefill.
-    private static let queriesPerUnit = 32
+    /// Rows of scores, queries × heads of a group, that make a tile of the prefill kernel worth filling.
+    private static let rowsPerUnit = 192
 
     private let kernels: UnsafePointer<apus_kernels>
     private let frame: Frame
@@ -31,6 +31,7 @@ final class AttentionPluginLaunch: Launch {
     private let partials: HugeBuffer
     private let partialFloats: Int
     private let splitsPerHead: Int
+    private let queriesPerUnit: Int
     private let queue = WorkQueue()
 
     init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
@@ -40,6 +41,7 @@ final class AttentionPluginLaunch: Launch {
         heads = step.int("num_q_heads")
         kvHeads = step.int("num_kv_heads")
         headSize = step.int("head_size")
+        queriesPerUnit = max(Self.rowsPerUnit * kvHeads / heads, 16)
         let cacheType = try context.type(step.operands[1])
         let table = try context.type(step.operands[3])
         let dtype = try LaunchContext.dtype(cacheType.element)
@@ -106,15 +108,15 @@ final class AttentionPluginLaunch: Launch {
     /// Units of queries, the longest first, so that no worker is left alone with a long one at the end.
     private func prefill(_ worker: Int) {
         var arguments = attention
-        let unitsPerRow = (frame.width + Self.queriesPerUnit - 1) / Self.queriesPerUnit
+        let unitsPerRow = (frame.width + queriesPerUnit - 1) / queriesPerUnit
         let perUnit = frame.batch * kvHeads
         while true {
             let ticket = queue.take()
             guard ticket < unitsPerRow * perUnit else { return }
-            let first = (unitsPerRow - 1 - ticket / perUnit) * Self.queriesPerUnit
+            let first = (unitsPerRow - 1 - ticket / perUnit) * queriesPerUnit
             let (sequence, head) = (ticket % perUnit / kvHeads, ticket % kvHeads)
             kernels.pointee.attention(
-                &arguments, sequence, head, first, min(first + Self.queriesPerUnit, frame.width),
+                &arguments, sequence, head, first, min(first + queriesPerUnit, frame.width),
                 context.scratch[worker])
         }
     }

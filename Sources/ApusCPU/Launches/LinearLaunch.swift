@@ -18,14 +18,14 @@ final class LinearLaunch: Launch {
         return nil
     }
 
-    /// Output features are handed out in multiples of this many: few when weights stream through once, more when
-    /// a block of them is packed and used for many rows.
-    private static let streamingGrain = 32
-    private static let blockedGrain = 128
+    /// Output features are handed out in multiples of this many, a whole number of kernel tiles.
+    private static let grain = 32
     /// Rows from which a product is blocked; the kernel decides the same way, this only sizes its work.
     private static let blockedRows = 9
-    /// Blocks each worker gets on average; more balances better, fewer reuses packed inputs longer.
-    private static let blocksPerWorker = 6
+    /// Output features of a blocked product that share one packed copy of x; more gain little.
+    private static let blockedFeatures = 512
+    /// Blocks each worker gets on average while weights stream through.
+    private static let streamedBlocksPerWorker = 6
 
     private let kernels: UnsafePointer<apus_kernels>
     private var arguments: apus_linear
@@ -50,15 +50,20 @@ final class LinearLaunch: Launch {
 
     override var scratchBytes: Int {
         let rows = rowCount.evaluate(context.limits.value(of:)) ?? 0
-        return max(kernels.pointee.linear_scratch_bytes(rows, arguments.n, arguments.k), kernels.pointee.linear_scratch_bytes(1, arguments.n, arguments.k))
+        let (n, k) = (arguments.n, arguments.k)
+        return max(kernels.pointee.linear_scratch_bytes(rows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
     }
 
     override func resize() {
         arguments.m = context.frame.count(rowCount)
-        let grain = arguments.m < Self.blockedRows ? Self.streamingGrain : Self.blockedGrain
-        let grains = (arguments.n + grain - 1) / grain
-        block = max(grains / (context.workers * Self.blocksPerWorker), 1) * grain
-        if context.workers == 1 { block = max(arguments.n, 1) }
+        let share = Self.blockedFeatures * context.workers
+        let blocksPerWorker =
+            arguments.m < Self.blockedRows
+            ? Self.streamedBlocksPerWorker : max((arguments.n + share - 1) / share, 1)
+        let blocks = context.workers * blocksPerWorker
+        let features = (arguments.n + blocks - 1) / blocks
+        block = (features + Self.grain - 1) / Self.grain * Self.grain
+        block = max(context.workers == 1 ? arguments.n : block, 1)
     }
 
     override func reset() { queue.reset() }

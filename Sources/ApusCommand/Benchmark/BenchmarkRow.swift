@@ -12,8 +12,8 @@ struct BenchmarkRow: Equatable {
     var setting: BenchmarkSetting
     var threads: Int
     var times: GenerationTimes
-    /// Bytes that one decode step reads, averaged over the steps.
-    var bytesPerStep: Double
+    /// Bytes that one decode step reads, averaged over the steps; nil if the backend plans no reads.
+    var bytesPerStep: Double?
     /// Measured read bandwidth in bytes a second.
     var bandwidth: Double
     var peakMemoryBytes: Int?
@@ -23,7 +23,7 @@ struct BenchmarkRow: Equatable {
     private var tpot: Double? { times.tpot(outputLength: setting.outputLength) }
     private var prefillRate: Double { Double(setting.batch * setting.inputLength) / times.ttft }
     private var decodeRate: Double? { tpot.map { Double(setting.batch) / $0 } }
-    private var gigabytesPerSecond: Double? { tpot.map { bytesPerStep / $0 / 1e9 } }
+    private var gigabytesPerSecond: Double? { tpot.flatMap { tpot in bytesPerStep.map { $0 / tpot / 1e9 } } }
     private var floorPercent: Double? { gigabytesPerSecond.map { $0 * 1e9 / bandwidth * 100 } }
     private var totals: Statistics { Statistics(times.total) }
 

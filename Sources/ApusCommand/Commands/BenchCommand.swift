@@ -51,6 +51,12 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp("Threads that compute (default: one for each physical core).", valueName: "n,..."))
     var threads: CommaList<Int>?
 
+    @Option(
+        help: ArgumentHelp(
+            "What computes: kernels with the AttentionPlugin, or the slow FP32 interpreter.",
+            valueName: "name"))
+    var backend = BackendChoice.plugin
+
     @Option(help: ArgumentHelp("Timed generations of each row.", valueName: "n"))
     var iterations = 5
 
@@ -91,6 +97,6 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-        throw ApusError(.internal, "not wired yet")
+        try BenchmarkTable(self).run()
     }
 }

@@ -62,6 +62,6 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
-        throw ApusError(.internal, "not wired yet")
+        if comparison.benchmark { try SummaryRun(self).run() } else { try TextRun(self).run() }
     }
 }

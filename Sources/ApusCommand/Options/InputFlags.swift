@@ -3,6 +3,9 @@ import ArgumentParser
 
 /// Flags of `apus run` that say what to go on from and for how long.
 struct InputFlags: ParsableArguments {
+    /// Tokens to write when nobody says how many.
+    static let defaultTokenCount = 128
+
     @Option(
         parsing: .unconditionalSingleValue,
         help: ArgumentHelp("Text to go on from; repeat it to make a batch.", valueName: "text"))
@@ -25,8 +28,10 @@ struct InputFlags: ParsableArguments {
 
     @Option(
         name: [.customLong("num-tokens"), .customLong("num_tokens")],
-        help: ArgumentHelp("Most tokens to write.", valueName: "n"))
-    var tokenCount = 128
+        help: ArgumentHelp(
+            "Most tokens to write (default: \(defaultTokenCount), or as many as the model has positions for).",
+            valueName: "n"))
+    var tokenCount: Int?
 
     @Option(
         parsing: .unconditionalSingleValue,

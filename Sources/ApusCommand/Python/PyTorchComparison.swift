@@ -92,8 +92,8 @@ struct PyTorchComparison {
 
     /// Reads the script's answer.
     init(_ json: JSON) throws(ApusError) {
-        guard let cached = json["cached"], let uncached = json["uncached"] else {
-            throw ApusError(.internal, "the answer of PyTorch: expected 'cached' and 'uncached'")
+        guard let cached = json["with_cache"], let uncached = json["without_cache"] else {
+            throw ApusError(.internal, "the answer of PyTorch: expected 'with_cache' and 'without_cache'")
         }
         torchVersion = json["torch"]?.string ?? "?"
         transformersVersion = json["transformers"]?.string ?? "?"

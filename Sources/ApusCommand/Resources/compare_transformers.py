@@ -5,13 +5,14 @@ output; both are one JSON object:
 
     {"model": FOLDER, "precision": "float16", "prompts": [[1, 2]], "num_tokens": 16, "end_tokens": [0],
      "threads": 2, "iterations": 1}
-    {"torch": "2.x", "transformers": "5.x", "cached": RUN, "uncached": RUN}
+    {"torch": "2.x", "transformers": "5.x", "with_cache": RUN, "without_cache": RUN}
 
 where RUN is {"token_ids": [[3, 4]], "ttft_ms": [1.0], "total_ms": [2.0]}. Failures are {"missing": MODULE} and
 {"error": TEXT}. Prompts of one request have the same length. Everything else is printed to standard error.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -59,32 +60,35 @@ def answer(request):
 
     if request["threads"]:
         torch.set_num_threads(request["threads"])
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        request["model"], dtype=getattr(torch, request["precision"]), attn_implementation="sdpa").eval()
+    transformers.utils.logging.disable_progress_bar()
+    dtype = getattr(torch, request["precision"])
+    model = transformers.AutoModelForCausalLM.from_pretrained(request["model"], torch_dtype=dtype).eval()
     result = {"torch": torch.__version__, "transformers": transformers.__version__}
     with torch.inference_mode():
-        for name, use_cache in (("cached", True), ("uncached", False)):
+        for name, use_cache in (("with_cache", True), ("without_cache", False)):
             run = {"token_ids": None, "ttft_ms": [], "total_ms": []}
-            # The first run pays for allocations and thread start-up; it is timed only if nothing else is.
-            warmups = 1 if request["iterations"] > 1 else 0
-            for iteration in range(warmups + request["iterations"]):
-                tokens, ttft, total = generate(
+            # One token untimed: the first pass pays for allocations and for starting threads.
+            generate(model, request["prompts"], 1, set(), use_cache)
+            for _ in range(request["iterations"]):
+                run["token_ids"], ttft, total = generate(
                     model, request["prompts"], request["num_tokens"], set(request["end_tokens"]), use_cache)
-                if iteration >= warmups:
-                    run["token_ids"] = tokens
-                    run["ttft_ms"].append(ttft)
-                    run["total_ms"].append(total)
+                run["ttft_ms"].append(ttft)
+                run["total_ms"].append(total)
             result[name] = run
     return result
 
 
 def main():
-    output, sys.stdout = sys.stdout, sys.stderr  # libraries may print; the answer stands alone
+    answer_stream = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes to standard error
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         result = answer(json.load(sys.stdin))
     except Exception as error:  # whatever PyTorch or transformers refuse is for the caller to show
         result = {"error": f"{type(error).__name__}: {error}"}
-    json.dump(result, output)
+    json.dump(result, answer_stream)
+    answer_stream.flush()
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ public struct RewritePass: Pass {
     public let name: String
     private let rules: [String: [Rule]]
 
-    /// Sweeps after which a pass that still finds something to change is taken to run in circles.
-    private static let sweepLimit = 64
+    /// Sweeps, or rules applied one after the other at one node, after which a pass that still finds something to
+    /// change is taken to run in circles.
+    private static let limit = 64
 
     /// Makes a pass; every rule's pattern starts at a node.
     public init(_ name: String, _ rules: [Rule]) {
@@ -28,24 +29,28 @@ public struct RewritePass: Pass {
 
     /// Applies the rules until none matches.
     public func run(_ graph: inout Graph, _ notes: inout PassNotes) throws(ApusError) {
-        for _ in 0..<Self.sweepLimit {
+        for _ in 0..<Self.limit {
             let editor = GraphEditor(graph, registry: notes.registry)
             try sweep(editor)
             guard editor.hasChanged else { return }
             graph = try editor.commit()
         }
-        throw ApusError(.internal, "the rules still match after \(Self.sweepLimit) sweeps")
+        throw Self.doesNotSettle
     }
+
+    private static let doesNotSettle = ApusError(
+        .internal, "the rules still match after \(limit) sweeps; one undoes what another does")
 
     private func sweep(_ editor: GraphEditor) throws(ApusError) {
         for position in 0..<editor.originalCount {
             editor.anchor = position
-            var work = [position]
-            while let id = work.popLast() {
+            var work = [(id: position, depth: 0)]
+            while let (id, depth) = work.popLast() {
                 let mark = editor.nodeCount
                 guard let node = editor.node(id), let candidates = rules[node.op] else { continue }
                 for rule in candidates where try apply(rule, to: node, editor) {
-                    work += (mark..<editor.nodeCount).reversed()
+                    guard depth < Self.limit else { throw Self.doesNotSettle }
+                    work += (mark..<editor.nodeCount).reversed().map { ($0, depth + 1) }
                     break
                 }
             }

@@ -55,7 +55,12 @@ extension ReferenceFunctions {
         a.withUnsafeBufferPointer { a in
             b.withUnsafeBufferPointer { b in
                 guard let x = a.baseAddress, let y = b.baseAddress else { return 0 }
-                return dot(x, y, min(a.count, b.count))
+                var (sum, index) = (0.0, 0)
+                while index < min(a.count, b.count) {
+                    sum += Double(x[index]) * Double(y[index])
+                    index += 1
+                }
+                return sum
             }
         }
     }

@@ -42,20 +42,19 @@ extension ReferenceFunctions {
         _ x: [Float], _ w: [Float], _ m: Int, _ n: Int, _ k: Int, bias: [Float]? = nil
     ) -> [Float] {
         var y = [Float](repeating: 0, count: m * n)
-        x.withUnsafeBufferPointer { x in
-            w.withUnsafeBufferPointer { w in
+        var (rows, weights) = (Loops.widened(x), [Double](repeating: 0, count: k))
+        rows.withUnsafeMutableBufferPointer { rows in
+            weights.withUnsafeMutableBufferPointer { weights in
                 y.withUnsafeMutableBufferPointer { y in
-                    guard let x = x.baseAddress, let w = w.baseAddress, let y = y.baseAddress else { return }
-                    // Weights in the outer loop: each is read from memory once.
-                    var column = 0
-                    while column < n {
+                    guard let x = rows.baseAddress, let row = weights.baseAddress, let y = y.baseAddress
+                    else { return }
+                    // Weights in the outer loop: each is read and converted once.
+                    for column in 0..<n {
+                        Loops.widen(w, from: column * k, count: k, into: row)
                         let shift = bias.map { Double($0[column]) } ?? 0
-                        var row = 0
-                        while row < m {
-                            y[row * n + column] = Float(dot(x + row * k, w + column * k, k) + shift)
-                            row += 1
+                        for index in 0..<m {
+                            y[index * n + column] = Float(dot(x + index * k, row, k) + shift)
                         }
-                        column += 1
                     }
                 }
             }
@@ -64,18 +63,18 @@ extension ReferenceFunctions {
     }
 
     /// Σ a·b in four partial sums.
-    static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Double {
+    static func dot(_ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>, _ count: Int) -> Double {
         var (s0, s1, s2, s3) = (0.0, 0.0, 0.0, 0.0)
         var index = 0
         while index + 4 <= count {
-            s0 += Double(a[index]) * Double(b[index])
-            s1 += Double(a[index + 1]) * Double(b[index + 1])
-            s2 += Double(a[index + 2]) * Double(b[index + 2])
-            s3 += Double(a[index + 3]) * Double(b[index + 3])
+            s0 += a[index] * b[index]
+            s1 += a[index + 1] * b[index + 1]
+            s2 += a[index + 2] * b[index + 2]
+            s3 += a[index + 3] * b[index + 3]
             index += 4
         }
         while index < count {
-            s0 += Double(a[index]) * Double(b[index])
+            s0 += a[index] * b[index]
             index += 1
         }
         return (s0 + s1) + (s2 + s3)

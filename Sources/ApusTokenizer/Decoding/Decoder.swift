@@ -1,6 +1,8 @@
 internal import ApusSupport
 
-/// A step from tokens to text. Source: tokenizers, src/decoders.
+/// A step from tokens to text.
+///
+/// Source: tokenizers, src/decoders.
 enum Decoder: Sendable {
     case byteLevel
     case byteFallback

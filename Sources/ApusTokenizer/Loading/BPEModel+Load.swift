@@ -22,7 +22,7 @@ extension BPEModel {
 
     private static func vocabulary(_ key: ConfigKey) throws(ApusError) -> TokenTable {
         let json = try key.object().json
-        let table = TokenTable(capacity: json.count)
+        var table = TokenTable(capacity: json.count)
         for (name, value) in json.memberViews {
             guard let id = value.int, id >= 0, id <= TokenTable.maximumID else {
                 throw ConfigKey(value, path: "\(key.path).\(name.string ?? "")").failure(

@@ -1,6 +1,8 @@
 internal import ApusSupport
 
-/// A `tokenizer.json` taken apart. Source: tokenizers, src/tokenizer/serialization.rs.
+/// A `tokenizer.json` taken apart.
+///
+/// Source: tokenizers, src/tokenizer/serialization.rs.
 struct TokenizerParts {
     let added: AddedTokens
     let normalizer: Normalizer?

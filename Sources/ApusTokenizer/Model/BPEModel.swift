@@ -9,7 +9,9 @@ final class BPEModel: Sendable {
     let pairs: PairTable
     let options: Options
     private let unknownID: Int32?
-    /// What a scalar of one byte starts as; with byte-level input, what any byte starts as. -1: not a token.
+    /// What a scalar of one byte starts as; with byte-level input, what any byte starts as.
+    ///
+    /// -1: not a token.
     private let byteIDs: [Int32]
     private let fallbackIDs: [Int32]?
     private let cut: WordStartCut?
@@ -45,59 +47,59 @@ final class BPEModel: Sendable {
 
     /// Appends the ids of a piece, of which 32 bytes from its start on have to be readable.
     func encode(
-        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: MergeScratch, into output: inout [Int32]
+        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: inout MergeScratch, into output: inout [Int32]
     ) {
         if count <= WordCache.maximumBytes {
-            encodeWord(text, count, scratch, into: &output)
+            encodeWord(text, count, &scratch, into: &output)
             return
         }
         if options.ignoresMerges, let id = wholeID(text, count) {
             output.append(id)
             return
         }
-        guard let cut else { return encodeUncached(text, count, scratch, into: &output) }
+        guard let cut else { return encodeUncached(text, count, &scratch, into: &output) }
         var start = 0
         while start < count {
             let end = cut.nextCut(text, start, count)
             if end - start <= WordCache.maximumBytes {
-                encodeWord(text + start, end - start, scratch, into: &output)
+                encodeWord(text + start, end - start, &scratch, into: &output)
             } else {
-                encodeUncached(text + start, end - start, scratch, into: &output)
+                encodeUncached(text + start, end - start, &scratch, into: &output)
             }
             start = end
         }
     }
 
     @inline(__always) private func encodeWord(
-        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: MergeScratch,
+        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: inout MergeScratch,
         into output: inout [Int32]
     ) {
         let key = WordCache.Key(text, count)
         if scratch.cache.append(key, to: &output) { return }
-        encodeNewWord(text, count, scratch, key, into: &output)
+        encodeNewWord(text, count, &scratch, key, into: &output)
     }
 
     private func encodeNewWord(
-        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: MergeScratch, _ key: WordCache.Key,
+        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: inout MergeScratch, _ key: WordCache.Key,
         into output: inout [Int32]
     ) {
         let start = output.count
         if options.ignoresMerges, let id = wholeID(text, count) {
             output.append(id)
         } else {
-            encodeUncached(text, count, scratch, into: &output)
+            encodeUncached(text, count, &scratch, into: &output)
         }
         scratch.cache.insert(key, output[start...])
     }
 
     private func encodeUncached(
-        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: MergeScratch, into output: inout [Int32]
+        _ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: inout MergeScratch, into output: inout [Int32]
     ) {
         scratch.ids.removeAll(keepingCapacity: true)
         if options.isByteLevel {
-            splitBytes(text, count, scratch)
+            splitBytes(text, count, &scratch)
         } else {
-            splitScalars(text, count, scratch)
+            splitScalars(text, count, &scratch)
         }
         scratch.mergeAll(pairs)
         output.append(contentsOf: scratch.ids)
@@ -109,7 +111,7 @@ final class BPEModel: Sendable {
         return tokens.id(of: ByteAlphabet.encode(bytes))
     }
 
-    private func splitBytes(_ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: MergeScratch) {
+    private func splitBytes(_ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: inout MergeScratch) {
         var pending: Int32?
         for at in 0..<count {
             let id = byteIDs[Int(text[at])]
@@ -118,30 +120,30 @@ final class BPEModel: Sendable {
                 pending = nil
                 scratch.ids.append(id)
             } else {
-                addUnknown(&pending, scratch)
+                addUnknown(&pending, &scratch)
             }
         }
         if let unknown = pending { scratch.ids.append(unknown) }
     }
 
-    private func addUnknown(_ pending: inout Int32?, _ scratch: MergeScratch) {
+    private func addUnknown(_ pending: inout Int32?, _ scratch: inout MergeScratch) {
         guard let unknownID else { return }
         if let unknown = pending, !options.fusesUnknown { scratch.ids.append(unknown) }
         pending = unknownID
     }
 
-    private func splitScalars(_ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: MergeScratch) {
+    private func splitScalars(_ text: UnsafePointer<UInt8>, _ count: Int, _ scratch: inout MergeScratch) {
         var pending: Int32?
         var at = 0
         while at < count {
             let length = utf8Length(text[at])
-            let symbol = symbolID(text, at, length, count, scratch)
+            let symbol = symbolID(text, at, length, count)
             if symbol >= 0 {
                 if let unknown = pending { scratch.ids.append(unknown) }
                 pending = nil
                 scratch.ids.append(symbol)
-            } else if !addFallback(text, at, length, count, scratch) {
-                addUnknown(&pending, scratch)
+            } else if !addFallback(text, at, length, count, &scratch) {
+                addUnknown(&pending, &scratch)
             }
             at &+= length
         }
@@ -149,7 +151,7 @@ final class BPEModel: Sendable {
     }
 
     @inline(__always) private func symbolID(
-        _ text: UnsafePointer<UInt8>, _ at: Int, _ length: Int, _ count: Int, _ scratch: MergeScratch
+        _ text: UnsafePointer<UInt8>, _ at: Int, _ length: Int, _ count: Int
     ) -> Int32 {
         if options.prefix.isEmpty, options.suffix.isEmpty {
             if length == 1 { return byteIDs[Int(text[at])] }
@@ -165,7 +167,7 @@ final class BPEModel: Sendable {
 
     /// Adds a token for each byte; false if there is no such token for one of them.
     private func addFallback(
-        _ text: UnsafePointer<UInt8>, _ at: Int, _ length: Int, _ count: Int, _ scratch: MergeScratch
+        _ text: UnsafePointer<UInt8>, _ at: Int, _ length: Int, _ count: Int, _ scratch: inout MergeScratch
     ) -> Bool {
         guard let fallbackIDs else { return false }
         let symbol = affixed(text, at, length, count)

@@ -1,6 +1,5 @@
 /// The working memory of one encoding: symbols, their merges, a heap, and the cache of words.
-final class MergeScratch: @unchecked Sendable {
-    // Used by one encoding at a time: the pool of Tokenizer sees to it.
+struct MergeScratch: Sendable {
     var ids: [Int32] = []
     var cache = WordCache()
     private var merges: [UInt64] = []
@@ -12,18 +11,22 @@ final class MergeScratch: @unchecked Sendable {
     private static let heapThreshold = 64
 
     /// Merges `ids` until no pair merges: always the lowest rank, of equal ones the leftmost.
-    func mergeAll(_ pairs: PairTable) {
+    mutating func mergeAll(_ pairs: PairTable) {
         if ids.count < 2 { return }
         if ids.count <= Self.heapThreshold { mergeFew(pairs) } else { mergeMany(pairs) }
     }
 
-    private func mergeFew(_ pairs: PairTable) {
+    private mutating func mergeFew(_ pairs: PairTable) {
         var count = ids.count
         if merges.count < Self.heapThreshold {
             merges = [UInt64](repeating: PairTable.none, count: Self.heapThreshold)
         }
-        ids.withUnsafeMutableBufferPointer { ids in
-            merges.withUnsafeMutableBufferPointer { merges in
+        // Taken out of self, so that both can be written at once.
+        var (symbols, ranks): ([Int32], [UInt64]) = ([], [])
+        swap(&symbols, &ids)
+        swap(&ranks, &merges)
+        symbols.withUnsafeMutableBufferPointer { ids in
+            ranks.withUnsafeMutableBufferPointer { merges in
                 for at in 0..<count &- 1 { merges[at] = pairs.merge(ids[at], ids[at &+ 1]) }
                 while count > 1 {
                     var best = PairTable.none
@@ -44,10 +47,12 @@ final class MergeScratch: @unchecked Sendable {
                 }
             }
         }
-        ids.removeSubrange(count...)
+        symbols.removeLast(symbols.count - count)
+        swap(&symbols, &ids)
+        swap(&ranks, &merges)
     }
 
-    private func mergeMany(_ pairs: PairTable) {
+    private mutating func mergeMany(_ pairs: PairTable) {
         let count = ids.count
         merges = [UInt64](repeating: PairTable.none, count: count)
         next = [Int32](unsafeUninitializedCapacity: count) { buffer, size in
@@ -91,7 +96,7 @@ final class MergeScratch: @unchecked Sendable {
         merge & 0xFFFF_FFFF_0000_0000 | UInt64(at)
     }
 
-    private func update(_ at: Int, _ pairs: PairTable) {
+    private mutating func update(_ at: Int, _ pairs: PairTable) {
         guard next[at] >= 0 else {
             merges[at] = PairTable.none
             return
@@ -106,7 +111,7 @@ final class MergeScratch: @unchecked Sendable {
         }
     }
 
-    private func siftDown(_ start: Int) {
+    private mutating func siftDown(_ start: Int) {
         heap.withUnsafeMutableBufferPointer { heap in
             let value = heap[start]
             var parent = start

@@ -1,8 +1,7 @@
 internal import ApusSupport
 
 /// The tokens of a vocabulary as bytes, found by their bytes or by their id.
-final class TokenTable: @unchecked Sendable {
-    // Filled once, before it is shared; never written after.
+struct TokenTable: Sendable {
     private var bytes: [UInt8] = []
     private var starts: [UInt32] = [0]
     private var ids: [Int32] = []
@@ -32,7 +31,7 @@ final class TokenTable: @unchecked Sendable {
     }
 
     /// Adds a token, or gives an existing one a new id.
-    func insert(_ token: UnsafeBufferPointer<UInt8>, id: Int32) {
+    mutating func insert(_ token: UnsafeBufferPointer<UInt8>, id: Int32) {
         let hash = Self.hash(token)
         if let entry = find(token, hash) {
             entryOfID[Int(ids[entry])] = -1
@@ -49,21 +48,21 @@ final class TokenTable: @unchecked Sendable {
         place(hash, entry)
     }
 
-    private func setEntry(of id: Int32, _ entry: Int) {
+    private mutating func setEntry(of id: Int32, _ entry: Int) {
         while entryOfID.count <= Int(id) { entryOfID.append(-1) }
         entryOfID[Int(id)] = Int32(entry)
     }
 
-    private func place(_ hash: UInt64, _ entry: Int) {
+    private mutating func place(_ hash: UInt64, _ entry: Int) {
         let mask = slots.count - 1
         var slot = Int(truncatingIfNeeded: hash) & mask
         while slots[slot] != 0 { slot = (slot &+ 1) & mask }
         slots[slot] = hash & 0xFFFF_FFFF_0000_0000 | UInt64(entry + 1)
     }
 
-    private func grow() {
+    private mutating func grow() {
         slots = [UInt64](repeating: 0, count: slots.count * 2)
-        for entry in 0..<ids.count { withBytes(ofEntry: entry) { place(Self.hash($0), entry) } }
+        for entry in 0..<ids.count { place(withBytes(ofEntry: entry) { Self.hash($0) }, entry) }
     }
 
     /// The id of a token.

@@ -1,6 +1,8 @@
 internal import ApusSupport
 
-/// A step that rewrites the text before it is split. Source: tokenizers, src/normalizers.
+/// A step that rewrites the text before it is split.
+///
+/// Source: tokenizers, src/normalizers.
 indirect enum Normalizer: Sendable {
     case sequence([Normalizer])
     case form(UnicodeNormalForm)
@@ -38,7 +40,7 @@ indirect enum Normalizer: Sendable {
             if spacesChinese { Self.spaceChinese(&text) }
             if stripsAccents {
                 UnicodeNormalForm.nfd.apply(&text)
-                text.removeAll { UnicodeTables.shared.category($0) == UnicodeCategory.Mn.rawValue }
+                text.removeAll { UnicodeTables.shared.category($0) == UnicodeCategory.mn.rawValue }
             }
             if lowercases { Self.lowercase(&text) }
         }
@@ -88,8 +90,8 @@ indirect enum Normalizer: Sendable {
         if scalar == 9 || scalar == 10 || scalar == 13 { return 32 }
         // U+0085 is in no category that `unicode_categories` calls other but Cc, which goes first.
         let category = UnicodeTables.shared.category(scalar)
-        if scalar == 0 || scalar == 0xFFFD || category >= UnicodeCategory.Cc.rawValue {
-            return category == UnicodeCategory.Cn.rawValue ? scalar : nil
+        if scalar == 0 || scalar == 0xFFFD || category >= UnicodeCategory.cc.rawValue {
+            return category == UnicodeCategory.cn.rawValue ? scalar : nil
         }
         return ScalarSet.whitespace.contains(scalar) ? 32 : scalar
     }

@@ -1,4 +1,6 @@
-/// The four Unicode normalization forms. Source: Unicode Standard Annex #15.
+/// The four Unicode normalization forms.
+///
+/// Source: Unicode Standard Annex #15.
 enum UnicodeNormalForm: Sendable {
     case nfc, nfd, nfkc, nfkd
 
@@ -17,6 +19,13 @@ enum UnicodeNormalForm: Sendable {
             var run: [UInt32] = []
             var at = 0
             while at < source.count {
+                // ASCII in front of ASCII neither changes nor composes.
+                if base[at] < 0x80, at + 1 < source.count, base[at + 1] < 0x80 {
+                    if !run.isEmpty { flush(&run, data, &output) }
+                    output.append(base[at])
+                    at += 1
+                    continue
+                }
                 let (scalar, length) = decodeScalar(base, at)
                 at += length
                 let decomposed = data.decompose(scalar, isCompatible, into: &run)

@@ -1,4 +1,6 @@
-/// What is put around the ids of a text. Source: tokenizers, src/processors.
+/// What is put around the ids of a text.
+///
+/// Source: tokenizers, src/processors.
 struct PostProcessor: Sendable {
     /// The template: the text and the ids around it.
     private let body: [Part]
@@ -35,7 +37,9 @@ struct PostProcessor: Sendable {
     }
 }
 
-/// How ids beyond a number are cut off. Source: tokenizers, src/utils/truncation.rs.
+/// How ids beyond a number are cut off.
+///
+/// Source: tokenizers, src/utils/truncation.rs.
 struct Truncation: Sendable {
     var maximum: Int
     var cutsLeft: Bool
@@ -47,7 +51,9 @@ struct Truncation: Sendable {
     }
 }
 
-/// How ids are filled up to a length. Source: tokenizers, src/utils/padding.rs.
+/// How ids are filled up to a length.
+///
+/// Source: tokenizers, src/utils/padding.rs.
 struct Padding: Sendable {
     /// The length to fill up to, 0 for the text's own.
     var length: Int

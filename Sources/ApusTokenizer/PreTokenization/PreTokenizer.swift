@@ -1,6 +1,8 @@
 internal import ApusSupport
 
-/// A step that cuts the text into the pieces the model sees. Source: tokenizers, src/pre_tokenizers.
+/// A step that cuts the text into the pieces the model sees.
+///
+/// Source: tokenizers, src/pre_tokenizers.
 indirect enum PreTokenizer: Sendable {
     case sequence([PreTokenizer])
     case split(TextPattern, SplitBehavior, inverts: Bool)
@@ -25,7 +27,9 @@ indirect enum PreTokenizer: Sendable {
         return [self]
     }
 
-    /// Cuts a text. The bytes of a last ByteLevel stay raw if `keepsBytes`, for a model that reads them so.
+    /// Cuts a text.
+    ///
+    /// The bytes of a last ByteLevel stay raw if `keepsBytes`, for a model that reads them so.
     static func apply(_ steps: [PreTokenizer], to text: inout SplitText, keepsBytes: Bool) throws(ApusError) {
         for (number, step) in steps.enumerated() {
             try step.apply(&text, keepsBytes: keepsBytes && number == steps.count - 1)

@@ -64,6 +64,7 @@ private struct ScalarKinds {
     static let other: UInt8 = 4
 
     /// The kind of each byte below 128, and of each general category.
+    ///
     /// Immortal, and never written after they are made.
     private nonisolated(unsafe) static let tables: (UnsafePointer<UInt8>, UnsafePointer<UInt8>) = {
         let letters = ScalarSet(.letters)

@@ -227,24 +227,24 @@ extension ScalarSet {
         if let category = UnicodeCategory.allCases.first(where: { propertyKey("\($0)") == key }),
             category != .nextLine
         {
-            self.init(category == .Cc ? [.init(.Cc), .init(.nextLine)] : .init(category))
+            self.init(category == .cc ? [.init(.cc), .init(.nextLine)] : .init(category))
             return
         }
         let groups: [String: UnicodeCategory.Mask] = [
             "l": .letters, "letter": .letters, "m": .marks, "mark": .marks, "n": .numbers, "number": .numbers,
             "p": .punctuation, "punctuation": .punctuation, "punct": .punctuation, "s": .symbols,
             "symbol": .symbols, "z": .separators, "separator": .separators, "c": .others, "other": .others,
-            "lc": .casedLetters, "casedletter": .casedLetters, "uppercaseletter": .init(.Lu),
-            "lowercaseletter": .init(.Ll), "titlecaseletter": .init(.Lt), "modifierletter": .init(.Lm),
-            "otherletter": .init(.Lo), "nonspacingmark": .init(.Mn), "spacingmark": .init(.Mc),
-            "enclosingmark": .init(.Me), "decimalnumber": .init(.Nd), "letternumber": .init(.Nl),
-            "othernumber": .init(.No), "mathsymbol": .init(.Sm), "currencysymbol": .init(.Sc),
-            "modifiersymbol": .init(.Sk), "othersymbol": .init(.So), "spaceseparator": .init(.Zs),
-            "control": [.init(.Cc), .init(.nextLine)], "format": .init(.Cf), "digit": .init(.Nd),
-            "upper": .init(.Lu), "lower": .init(.Ll), "cntrl": [.init(.Cc), .init(.nextLine)],
-            "connectorpunctuation": .init(.Pc), "dashpunctuation": .init(.Pd), "openpunctuation": .init(.Ps),
-            "closepunctuation": .init(.Pe), "initialpunctuation": .init(.Pi), "finalpunctuation": .init(.Pf),
-            "otherpunctuation": .init(.Po), "unassigned": .init(.Cn), "privateuse": .init(.Co),
+            "lc": .casedLetters, "casedletter": .casedLetters, "uppercaseletter": .init(.lu),
+            "lowercaseletter": .init(.ll), "titlecaseletter": .init(.lt), "modifierletter": .init(.lm),
+            "otherletter": .init(.lo), "nonspacingmark": .init(.mn), "spacingmark": .init(.mc),
+            "enclosingmark": .init(.me), "decimalnumber": .init(.nd), "letternumber": .init(.nl),
+            "othernumber": .init(.no), "mathsymbol": .init(.sm), "currencysymbol": .init(.sc),
+            "modifiersymbol": .init(.sk), "othersymbol": .init(.so), "spaceseparator": .init(.zs),
+            "control": [.init(.cc), .init(.nextLine)], "format": .init(.cf), "digit": .init(.nd),
+            "upper": .init(.lu), "lower": .init(.ll), "cntrl": [.init(.cc), .init(.nextLine)],
+            "connectorpunctuation": .init(.pc), "dashpunctuation": .init(.pd), "openpunctuation": .init(.ps),
+            "closepunctuation": .init(.pe), "initialpunctuation": .init(.pi), "finalpunctuation": .init(.pf),
+            "otherpunctuation": .init(.po), "unassigned": .init(.cn), "privateuse": .init(.co),
         ]
         if let mask = groups[key] {
             self.init(mask)
@@ -254,19 +254,19 @@ extension ScalarSet {
         case "alpha", "alphabetic": self.init(UnicodeProperty.alphabetic)
         case "alnum": self = ScalarSet(UnicodeProperty.alphabetic).union(.digit)
         case "space", "whitespace": self = .whitespace
-        case "blank": self = ScalarSet(.init(.Zs)).union(ScalarSet("\t"))
+        case "blank": self = ScalarSet(.init(.zs)).union(ScalarSet("\t"))
         case "word": self = .word
         case "xdigit": self = .hexDigit
         case "ascii": self.init(0...127)
         case "any": self = .all
-        case "assigned": self = ScalarSet(.init(.Cn)).inverted
+        case "assigned": self = ScalarSet(.init(.cn)).inverted
         case "graph":
             self =
-                ScalarSet.whitespace.union(ScalarSet([.init(.Cc), .init(.nextLine), .init(.Cn), .init(.Cs)]))
+                ScalarSet.whitespace.union(ScalarSet([.init(.cc), .init(.nextLine), .init(.cn), .init(.cs)]))
                 .inverted
         case "print":
             self =
-                ScalarSet([.init(.Cc), .init(.nextLine), .init(.Cn), .init(.Cs), .init(.Zl), .init(.Zp)])
+                ScalarSet([.init(.cc), .init(.nextLine), .init(.cn), .init(.cs), .init(.zl), .init(.zp)])
                 .inverted
         default:
             guard let script = UnicodeScripts.shared.index(of: name) else { return nil }

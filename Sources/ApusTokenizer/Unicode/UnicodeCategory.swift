@@ -1,7 +1,7 @@
 /// The general categories of Unicode, in the order of the stored table.
 enum UnicodeCategory: UInt8, CaseIterable {
-    case Lu, Ll, Lt, Lm, Lo, Mn, Mc, Me, Nd, Nl, No, Pc, Pd, Ps, Pe, Pi, Pf, Po, Sm, Sc, Sk, So, Zs, Zl, Zp
-    case Cc, Cf, Cs, Co, Cn
+    case lu, ll, lt, lm, lo, mn, mc, me, nd, nl, no, pc, pd, ps, pe, pi, pf, po, sm, sc, sk, so, zs, zl, zp
+    case cc, cf, cs, co, cn
     /// U+0085, a control character that is white space: apart from the others so that white space is a union
     /// of categories.
     case nextLine
@@ -16,14 +16,14 @@ enum UnicodeCategory: UInt8, CaseIterable {
             rawValue = categories.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
         }
 
-        static let letters = Mask(.Lu, .Ll, .Lt, .Lm, .Lo)
-        static let casedLetters = Mask(.Lu, .Ll, .Lt)
-        static let marks = Mask(.Mn, .Mc, .Me)
-        static let numbers = Mask(.Nd, .Nl, .No)
-        static let punctuation = Mask(.Pc, .Pd, .Ps, .Pe, .Pi, .Pf, .Po)
-        static let symbols = Mask(.Sm, .Sc, .Sk, .So)
-        static let separators = Mask(.Zs, .Zl, .Zp)
-        static let others = Mask(.Cc, .Cf, .Cs, .Co, .Cn, .nextLine)
+        static let letters = Mask(.lu, .ll, .lt, .lm, .lo)
+        static let casedLetters = Mask(.lu, .ll, .lt)
+        static let marks = Mask(.mn, .mc, .me)
+        static let numbers = Mask(.nd, .nl, .no)
+        static let punctuation = Mask(.pc, .pd, .ps, .pe, .pi, .pf, .po)
+        static let symbols = Mask(.sm, .sc, .sk, .so)
+        static let separators = Mask(.zs, .zl, .zp)
+        static let others = Mask(.cc, .cf, .cs, .co, .cn, .nextLine)
     }
 }
 
@@ -34,7 +34,7 @@ extension ScalarSet {
     /// What `\w` is to Oniguruma.
     static let word = ScalarSet(UnicodeProperty.onigurumaWord)
     /// What `\d` is: decimal digits of any script.
-    static let digit = ScalarSet(.init(.Nd))
+    static let digit = ScalarSet(.init(.nd))
     /// What `\h` is to Oniguruma: hexadecimal digits.
     static let hexDigit = ScalarSet(48...57).union(ScalarSet(65...70)).union(ScalarSet(97...102))
 }

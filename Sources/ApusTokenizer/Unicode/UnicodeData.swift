@@ -1,4 +1,6 @@
-/// The stored Unicode tables: base64 of variable-length integers. See Tools/make_unicode_tables.py.
+/// The stored Unicode tables: base64 of variable-length integers.
+///
+/// See Tools/make_unicode_tables.py.
 enum UnicodeData {
     /// Reads the integers of one table.
     struct Reader {

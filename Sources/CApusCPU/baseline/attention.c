@@ -1,4 +1,5 @@
-// out[t, h] = sum over j of softmax_j(score[j]) v[j],   score[j] = softcap(scale * q[t, h] . k[j]) + mask[t, j]
+// out[t, h] = sum over j of softmax_j(score[j]) v[j],   score[j] = softcap(scale * q[t, h] . k[j]) + mask[t,
+// j]
 //
 //   q, out  f32[B, S, Hq, D]                 k, v  dtype[B, Hkv, T, D]  straight from the cache, strided
 //   mask    f32[B, Hq, S, T] or NULL         softcap(s) = c tanh(s / c), or s when c = 0

@@ -1,6 +1,6 @@
 #pragma once
-// The portable kernels: what each op means, in C a reader can check against the formula. One file per op here,
-// its vector form in simd/ under the same name. `CApusCPU.h` documents the arguments.
+// The portable kernels: what each op means, in C a reader can check against the formula. One file per op
+// here, its vector form in simd/ under the same name. `CApusCPU.h` documents the arguments.
 
 #include "../half.h"
 
@@ -38,7 +38,8 @@ void apus_baseline_attention(
     const apus_attention *a, size_t b, size_t kv_head, size_t t0, size_t t1, void *scratch);
 size_t apus_baseline_attention_partial_floats(size_t q_heads, size_t kv_heads, size_t head_dim);
 void apus_baseline_attention_decode_partial(
-    const apus_attention *a, size_t b, size_t kv_head, size_t key0, size_t key1, float *partial, void *scratch);
+    const apus_attention *a, size_t b, size_t kv_head, size_t key0, size_t key1, float *partial,
+    void *scratch);
 void apus_baseline_attention_decode_combine(
     const apus_attention *a, size_t b, size_t kv_head, const float *partials, size_t count);
 size_t apus_baseline_argmax(const float *x, size_t n);

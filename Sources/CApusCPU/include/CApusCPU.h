@@ -2,12 +2,14 @@
 // The CPU kernels of Apus behind one table of functions per instruction set.
 //
 // Rules that hold for every kernel:
-// - No allocation, no threads, no locks, no state: a kernel touches only the memory its arguments name, so any
+// - No allocation, no threads, no locks, no state: a kernel touches only the memory its arguments name, so
+// any
 //   number of threads may run any kernels at once. Work arrives as ranges ([first, last) pairs); the caller
-//   decides who computes which range, and the result of an element has the same bits whatever the ranges were.
+//   decides who computes which range; an element has the same bits whatever the ranges were.
 // - Activations are FP32. Weights and caches are FP32, FP16 or BF16 (`apus_dtype`). Sums are kept in FP32 in
 //   several partial sums.
-// - Strides count elements, scratch counts bytes. Scratch must be aligned to 64 bytes and private to the call.
+// - Strides count elements, scratch counts bytes. Scratch must be aligned to 64 bytes and private to the
+// call.
 //   Other pointers need the alignment of their element only; 64 bytes and 2 MB pages are faster.
 // - Arguments are trusted: shapes, ids and ranges are checked by the caller.
 // - Outputs may not overlap inputs unless a kernel says so.
@@ -82,9 +84,9 @@ typedef struct {
 
 /// Splits a packed QKV row, normalises and rotates Q and K, and writes K and V into the cache.
 typedef struct {
-    const float *qkv;           ///< f32 [tokens, (q_heads + 2 kv_heads) * head_dim]: all Q heads, then K, then V
+    const float *qkv;           ///< f32 [tokens, (Hq + 2 Hkv) D]: all Q heads, then K, then V
     size_t ldqkv;               ///< elements between tokens of `qkv`
-    float *q;                   ///< f32 [tokens, q_heads * head_dim] output: Q after norm and RoPE, not scaled
+    float *q;                   ///< f32 [tokens, Hq D] output: Q after norm and RoPE, not scaled
     size_t ldq;                 ///< elements between tokens of `q`
     void *k_cache;              ///< kv_dtype [batch, kv_head, slot, head_dim], strided as below
     void *v_cache;              ///< as `k_cache`
@@ -101,7 +103,7 @@ typedef struct {
     const float *q_norm;        ///< f32 [D] RMSNorm weight of each Q head, or NULL for none
     const float *k_norm;        ///< f32 [D] RMSNorm weight of each K head, or NULL for none
     float norm_eps;             ///< epsilon of both norms
-    const int32_t *positions;   ///< [tokens] RoPE position; -1 is padding: Q becomes 0, K and V are not written
+    const int32_t *positions;   ///< [tokens] RoPE position; -1 is padding: Q becomes 0, no K and V
     const int32_t *slots;       ///< [tokens] cache slot; -1 leaves K and V unwritten
     const int32_t *batches;     ///< [tokens] sequence of each token; NULL means 0 for all
 } apus_rope;
@@ -109,8 +111,8 @@ typedef struct {
 /// Scaled dot-product attention straight from a cache.
 ///
 /// Query t of sequence b has position p = start[b] + t and sees key j if j < length[b], and j <= p when
-/// `causal`, and j > p - window when `window` > 0. Its score is softcap(scale * q.k) + mask. Keys that no rule
-/// shows are never used, whatever bits they hold. A query that sees no key yields zeros.
+/// `causal`, and j > p - window when `window` > 0. Its score is softcap(scale * q.k) + mask. Cache rows
+/// from length[b] on are never read, so they may hold any bits. A query that sees no key yields zeros.
 typedef struct {
     const float *q;            ///< f32 [B, S, Hq, D]; heads lie D apart
     size_t q_batch_stride;     ///< elements between sequences of `q`
@@ -145,8 +147,8 @@ typedef struct {
 
     /// Scratch bytes `linear` needs for a shape.
     size_t (*linear_scratch_bytes)(size_t m, size_t n, size_t k);
-    /// Computes columns [n0, n1) of all rows. Up to 8 rows share one read of the weights and each row gets the
-    /// same bits as alone; more rows run as a blocked matrix product.
+    /// Computes columns [n0, n1) of all rows. Up to 8 rows share one read of the weights and each row gets
+    /// the same bits as alone; more rows run as a blocked matrix product.
     void (*linear)(const apus_linear *a, size_t n0, size_t n1, void *scratch);
 
     /// y[r] = x[r] / sqrt(mean(x[r]^2) + eps) * w. `w` NULL means ones. `y` may be `x`.
@@ -210,7 +212,8 @@ typedef struct {
 
     /// Reads `bytes` bytes as fast as one core can and returns a checksum (probe of memory bandwidth).
     uint64_t (*stream_read)(const void *p, size_t bytes);
-    /// Runs independent multiply-adds in registers and returns how many FP operations that was (probe of peak).
+    /// Runs independent multiply-adds in registers and returns how many FP operations that was (probe of
+    /// peak).
     uint64_t (*fma_probe)(size_t iterations);
 } apus_kernels;
 

@@ -1,12 +1,13 @@
 #pragma once
-// Vector form of baseline/attention.c: tiles of KEYS keys, shared by all queries of a block and by the Q heads
-// of a group (FlashAttention, Dao 2023, on register tiles).
+// Vector form of baseline/attention.c: tiles of KEYS keys, shared by all queries of a block and by the Q
+// heads of a group (FlashAttention, Dao 2023, on register tiles).
 //
 //   for each tile of keys: K^T and V become FP32 panels once
-//       for each TILE_ROWS rows (query, head):  S = Q K^T;  P, max, sum = online softmax;  O = O * shrink + P V
+//       for each TILE_ROWS rows (query, head):
+//           S = Q K^T;  P, max, sum = online softmax of S;  O = O * shrink + P V
 //
-// Key tiles start at multiples of KEYS, hidden keys weigh exactly 0, and sums run in key order: the bits of a row
-// depend neither on its block nor on the range of queries.
+// Key tiles start at multiples of KEYS, hidden keys weigh exactly 0, and sums run in key order: the bits of a
+// row depend neither on its block nor on the range of queries.
 
 #include <math.h>
 
@@ -25,8 +26,8 @@ typedef struct {
     float *k;      ///< f32[KEYS / TILE_COLS, D, TILE_COLS] panels of K^T
     float *v;      ///< f32[KEYS, width]
     float *score;  ///< f32[TILE_ROWS, KEYS]
-    float *shrink; ///< f32[TILE_ROWS, padded] factor of the old sums
-    size_t floats; ///< of all of them
+    float *shrink;  ///< f32[TILE_ROWS, padded] factor of the old sums
+    size_t floats;  ///< of all of them
 } attention_scratch;
 
 INLINE attention_scratch attention_layout(float *base, size_t group, size_t dim) {
@@ -34,7 +35,9 @@ INLINE attention_scratch attention_layout(float *base, size_t group, size_t dim)
     attention_scratch s = {.width = width};
     size_t at = 0;
     float **const parts[] = {&s.q, &s.out, &s.top, &s.sum, &s.k, &s.v, &s.score, &s.shrink};
-    const size_t sizes[] = {rows * dim, rows * width, rows, rows, KEYS * dim, KEYS * width, TILE_ROWS * KEYS, 16};
+    const size_t sizes[] = {
+        rows * dim, rows * width, rows, rows, KEYS * dim, KEYS * width, TILE_ROWS * KEYS, 16,
+    };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         *parts[i] = base ? base + at : NULL;
         at += rounded_up(sizes[i], 16);
@@ -83,8 +86,8 @@ INLINE visible_keys keys_seen_within(const apus_attention *a, size_t b, size_t t
     return seen;
 }
 
-/// Turns the scores of one row for the tile at `key` into weights and returns their sum. Raises the row's maximum
-/// and leaves in *change the logarithm of the factor that its older sums shrink by.
+/// Turns the scores of one row for the tile at `key` into weights and returns their sum. Raises the row's
+/// maximum and leaves in *change the logarithm of the factor that its older sums shrink by.
 INLINE float softmax_row(
     const apus_attention *a, size_t key, visible_keys seen, const float *mask, float *score, float *top,
     float *change
@@ -124,8 +127,8 @@ INLINE float softmax_row(
 
 /// Folds the tile at `key` into rows [r, r + rows) of the block whose first query is t0.
 INLINE void fold_tile(
-    const apus_attention *a, size_t b, size_t kv_head, size_t t0, size_t key0, size_t key1, size_t key, size_t r,
-    size_t rows, const attention_scratch *s
+    const apus_attention *a, size_t b, size_t kv_head, size_t t0, size_t key0, size_t key1, size_t key,
+    size_t r, size_t rows, const attention_scratch *s
 ) {
     const size_t dim = a->head_dim, group = a->q_heads / a->kv_heads;
     const visible_keys of_first = keys_seen_within(a, b, t0 + r / group, key0, key1);
@@ -149,8 +152,9 @@ INLINE void fold_tile(
     for (size_t i = 0; i < rows; i += VW) { v_store(s->shrink + i, v_exp(v_load(s->shrink + i))); }
     for (size_t i = 0; i < rows; i++) {
         const float shrink = s->shrink[i];
+        float *out = s->out + (r + i) * s->width;
         s->sum[r + i] = s->sum[r + i] * shrink + sums[i];
-        if (shrink != 1) { scaled_row(s->out + (r + i) * s->width, shrink, NULL, s->out + (r + i) * s->width, s->width); }
+        if (shrink != 1) { scaled_row(out, shrink, NULL, out, s->width); }
     }
     for (size_t c = 0; c < s->width; c += TILE_COLS) {
         const tile t = {

@@ -137,7 +137,8 @@ INLINE void v_transpose(vf r[VW]) {
 #pragma unroll
     for (int i = 0; i < VW; i += 4) {  // 4x4 blocks of 4 neighbouring rows
         const vf low0 = _mm256_unpacklo_ps(r[i], r[i + 1]), high0 = _mm256_unpackhi_ps(r[i], r[i + 1]);
-        const vf low1 = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), high1 = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        const vf low1 = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+        const vf high1 = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
         t[i] = _mm256_shuffle_ps(low0, low1, 0x44);
         t[i + 1] = _mm256_shuffle_ps(low0, low1, 0xee);
         t[i + 2] = _mm256_shuffle_ps(high0, high1, 0x44);

@@ -108,7 +108,8 @@ INLINE void v_transpose(vf r[VW]) {
 #pragma unroll
     for (int i = 0; i < VW; i += 4) {  // 4x4 blocks of 4 neighbouring rows
         const vf low0 = _mm512_unpacklo_ps(r[i], r[i + 1]), high0 = _mm512_unpackhi_ps(r[i], r[i + 1]);
-        const vf low1 = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), high1 = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        const vf low1 = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+        const vf high1 = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
         t[i] = _mm512_shuffle_ps(low0, low1, 0x44);
         t[i + 1] = _mm512_shuffle_ps(low0, low1, 0xee);
         t[i + 2] = _mm512_shuffle_ps(high0, high1, 0x44);
@@ -116,7 +117,8 @@ INLINE void v_transpose(vf r[VW]) {
     }
 #pragma unroll
     for (int i = 0; i < 4; i++) {  // then the 4x4 grid of those blocks
-        const vf a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        const vf a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
+        const vf b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
         const vf c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
         const vf d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
         r[i] = _mm512_shuffle_f32x4(a, c, 0x88);

@@ -23,7 +23,7 @@ INLINE void binary_row(apus_binary kind, const float *a, const float *b, float s
     }
 }
 
-#define BINARY_CASE(K)                                                                                         \
+#define BINARY_CASE(K)                                                                                       \
     case K: binary_row(K, a, b, scalar, y, n); break;
 
 /// The kind becomes a constant before the loop starts.

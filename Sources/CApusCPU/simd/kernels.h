@@ -1,8 +1,8 @@
 #pragma once
 // Every vector kernel, in order of use, for the instruction set whose vocabulary was included before.
 //
-// One file per op, under the name that its portable definition has in baseline/. All functions are static: each
-// instruction set compiles its own copy, and only the table leaves the file.
+// One file per op, under the name that its portable definition has in baseline/. All functions are static:
+// each instruction set compiles its own copy, and only the table leaves the file.
 
 #include "../attention.h"
 #include "../baseline/baseline.h"

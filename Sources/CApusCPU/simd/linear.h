@@ -2,13 +2,14 @@
 // Vector form of baseline/linear.c. Up to GEMV_ROWS rows of x stream the weights (this file); more run as a
 // blocked matrix product (linear_gemm.h).
 //
-// In both an output has the same bits whatever range of n it is computed in. In the streaming form the number of
-// rows does not matter either: each pair of a row of x and a row of w is two chains of FMAs over k and one sum
-// over lanes, however many pairs share the loads.
+// In both an output has the same bits whatever range of n it is computed in. In the streaming form the number
+// of rows does not matter either: each pair of a row of x and a row of w is two chains of FMAs over k and one
+// sum over lanes, however many pairs share the loads.
 
 enum {
     GEMV_ROWS = 8,         ///< rows of x up to which weights are streamed rather than packed
-    PREFETCH_BYTES = 2048  ///< how far ahead of its use a weight is asked for
+    GROUP_BYTES = 16384,   ///< a group of rows up to this size is asked for while the one before is used
+    PREFETCH_BYTES = 2048  ///< in longer rows, how far ahead of its use a weight is asked for
 };
 
 /// Rows [n, n + rows) of w times rows [m, m + inputs) of x. `rows`, `inputs` and `dtype` are constants.
@@ -26,11 +27,13 @@ INLINE void dot_rows(
 #pragma unroll
         for (int i = 0; i < inputs; i++) { sums[r][i][0] = sums[r][i][1] = v_zero(); }
     }
+    const size_t group = (size_t)rows * k * dtype_bytes(dtype);
+    const size_t ahead = group <= GROUP_BYTES ? group : PREFETCH_BYTES;
     size_t at = 0;
     for (; at + CHAINS * VW <= k; at += CHAINS * VW) {
 #pragma unroll
         for (int r = 0; r < rows; r++) {
-            __builtin_prefetch((const char *)element(w[r], dtype, at) + PREFETCH_BYTES);
+            __builtin_prefetch((const char *)element(w[r], dtype, at) + ahead);
         }
 #pragma unroll
         for (int c = 0; c < CHAINS; c++) {
@@ -59,13 +62,14 @@ INLINE void dot_rows(
         const float bias = a->bias ? a->bias[n + (size_t)r] : 0;
 #pragma unroll
         for (int i = 0; i < inputs; i++) {
-            a->y[(m + (size_t)i) * a->ldy + n + (size_t)r] = v_sum(v_add(sums[r][i][0], sums[r][i][1])) + bias;
+            const float total = v_sum(v_add(sums[r][i][0], sums[r][i][1]));
+            a->y[(m + (size_t)i) * a->ldy + n + (size_t)r] = total + bias;
         }
     }
 }
 
-/// All inputs against `rows` rows of w: the first group of inputs brings the weights in, the others find them in
-/// the cache.
+/// All inputs against `rows` rows of w: the first group of inputs brings the weights in, the others find them
+/// in the cache.
 INLINE void dot_inputs(const apus_linear *a, apus_dtype dtype, size_t n, const int rows) {
     size_t m = 0;
     for (; m + 4 <= a->m; m += 4) { dot_rows(a, dtype, n, rows, m, 4); }

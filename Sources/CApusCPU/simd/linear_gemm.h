@@ -7,7 +7,8 @@
 //           for each panel: one register tile, added to y
 //
 // The copy of x makes its rows lie LDA apart: at strides such as 2048 they would fall on one cache set.
-// An output is summed over k in order, block by block, so neither ranges nor the number of rows change its bits.
+// An output is summed over k in order, block by block, so neither ranges nor the number of rows change its
+// bits.
 
 enum {
     BLOCK_N = 512,      ///< outputs of a block, a multiple of TILE_COLS
@@ -35,7 +36,8 @@ INLINE void gemm_block(
         for (size_t part = 0; part < parts; part++) {
             const size_t column = n + part * TILE_COLS;
             const tile t = {
-                .a = copy, .lda = LDA, .panel = panels + part * TILE_COLS * depth, .ldb = TILE_COLS, .k = depth,
+                .a = copy, .lda = LDA, .k = depth,
+                .panel = panels + part * TILE_COLS * depth, .ldb = TILE_COLS,
                 .c = a->y + m * a->ldy + column, .ldc = a->ldy,
                 .cols = smaller(TILE_COLS, cols - part * TILE_COLS),
                 .adds = k > 0, .bias = a->bias ? a->bias + column : NULL,

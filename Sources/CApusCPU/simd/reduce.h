@@ -13,7 +13,9 @@ static TARGET float max(const float *x, size_t n) {
     }
     float lanes[4 * VW], top = -INFINITY;
     for (int u = 0; u < 4; u++) { v_store(lanes + u * VW, tops[u]); }
-    for (size_t lane = 0; lane < 4 * VW; lane++) { top = isnan(top) || top > lanes[lane] ? top : lanes[lane]; }
+    for (size_t lane = 0; lane < 4 * VW; lane++) {
+        top = isnan(top) || top > lanes[lane] ? top : lanes[lane];
+    }
     for (; i < n; i++) { top = isnan(top) || top > x[i] ? top : x[i]; }
     return top;
 }

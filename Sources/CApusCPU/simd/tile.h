@@ -7,8 +7,8 @@
 //   panel  f32[k, TILE_COLS]    rows ldb apart
 //   c      f32[rows, cols]      rows ldc apart; cols <= TILE_COLS are stored
 //
-// Each c[r, j] is one chain of FMAs over i in order, so its bits depend neither on the tile's shape nor on where
-// in the tile it lies. TILE_ROWS * TILE_VECS independent chains hide the latency of the FMA units.
+// Each c[r, j] is one chain of FMAs over i in order, so its bits depend neither on the tile's shape nor on
+// where in the tile it lies. TILE_ROWS * TILE_VECS independent chains hide the latency of the FMA units.
 
 typedef struct {
     const float *a;
@@ -60,9 +60,9 @@ INLINE void tile_rows(const tile *t, const int rows) {
     }
 }
 
-#define TILE_KERNEL(R)                                                                                         \
+#define TILE_KERNEL(R)                                                                                       \
     static TARGET __attribute__((noinline)) void tile_##R(const tile *t) { tile_rows(t, R); }
-#define TILE_CASE(R)                                                                                           \
+#define TILE_CASE(R)                                                                                         \
     case R: tile_##R(t); break;
 
 EACH_TILE_ROWS(TILE_KERNEL)

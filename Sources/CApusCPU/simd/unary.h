@@ -37,7 +37,7 @@ INLINE void unary_row(apus_unary kind, const float *x, const float *up, float *y
     }
 }
 
-#define UNARY_CASE(K)                                                                                          \
+#define UNARY_CASE(K)                                                                                        \
     case K: unary_row(K, x, up, y, n); break;
 
 /// y = f(x), times `up` unless it is NULL. The kind becomes a constant before the loop starts.
@@ -66,7 +66,9 @@ static TARGET void unary_n(apus_unary kind, const float *x, const float *up, flo
 }
 #undef UNARY_CASE
 
-static TARGET void unary(apus_unary kind, const float *x, float *y, size_t n) { unary_n(kind, x, NULL, y, n); }
+static TARGET void unary(apus_unary kind, const float *x, float *y, size_t n) {
+    unary_n(kind, x, NULL, y, n);
+}
 
 static TARGET void gated(
     apus_unary kind, const float *gate, size_t ldg, const float *up, size_t ldu, float *y, size_t ldy,

@@ -1,0 +1,131 @@
+import Apus
+
+/// The rows of `apus bench`, one for each combination of the lists given.
+struct BenchmarkTable {
+    let command: BenchCommand
+
+    /// Measures what the command asks for.
+    init(_ command: BenchCommand) { self.command = command }
+
+    /// Writes the table, or one JSON object, to standard output; a row of the table as soon as it is there.
+    func run() throws {
+        let threadCounts = command.threads?.values ?? [Topology.physicalCoreCount()]
+        // The machine is measured with all the threads that the rows use, before a model takes its memory.
+        var machines: [Int: Machine] = [:]
+        for count in threadCounts { machines[count] = try Machine(CPUBackend(threads: count)) }
+        guard let machine = machines[threadCounts.max() ?? 1] else { return }
+        var rows: [BenchmarkRow] = []
+        let bar = ProgressBar.onTerminal()
+        defer { bar?.finish() }
+        for precision in command.precision?.values.map(Optional.some) ?? [nil] {
+            try measure(precision, threadCounts, machines, bar) { row in rows.append(row) }
+        }
+        bar?.finish()
+        let output = ByteOutput.standardOutput
+        if command.json {
+            let report = JSONValue.object([("machine", machine.json), ("rows", .array(rows.map(\.json)))])
+            try output.line(report.text())
+        } else {
+            var table = MarkdownTable(BenchmarkRow.columns)
+            for row in rows { table.append(row.cells) }
+            try output.write(machine.summary + "\n\n" + BenchmarkRow.formulae + "\n\n" + table.text)
+        }
+        try output.flush()
+    }
+
+    /// Settings in the order of the lists.
+    var settings: [BenchmarkSetting] {
+        var settings: [BenchmarkSetting] = []
+        for batch in command.batchSize.values {
+            for isl in command.isl.values {
+                for osl in command.osl.values {
+                    for depth in command.depth.values {
+                        settings.append(
+                            BenchmarkSetting(batch: batch, inputLength: isl, outputLength: osl, depth: depth))
+                    }
+                }
+            }
+        }
+        return settings
+    }
+
+    private func measure(
+        _ precision: Precision?, _ threadCounts: [Int], _ machines: [Int: Machine], _ bar: ProgressBar?,
+        _ append: (BenchmarkRow) -> Void
+    ) throws {
+        ProcessMemory.resetPeak()
+        let start = ContinuousClock.now
+        let imported = try importModel(precision)
+        let loadSeconds = (ContinuousClock.now - start) / .seconds(1)
+        for setting in settings { try setting.check(imported.info) }
+        let options = LoadOptions(
+            precision: precision?.element, backend: command.backend.kind, threads: threadCounts.first)
+        let model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
+        bar?.finish()
+        for threads in threadCounts {
+            for setting in settings {
+                bar?.progress(
+                    "Measuring batch \(setting.batch), \(setting.inputLength) + \(setting.outputLength) at depth "
+                        + "\(setting.depth)", completed: 0, total: 1)
+                let times = try time(model, setting, threads: threads)
+                append(
+                    BenchmarkRow(
+                        model: name, device: "cpu", precision: (Precision(model.precision) ?? .fp32).rawValue,
+                        backend: command.backend.rawValue, cache: command.backend.cacheName, setting: setting,
+                        threads: model.backend == nil ? 1 : threads, times: times,
+                        bytesPerStep: model.engine.map { Self.bytesPerStep($0, setting) },
+                        bandwidth: machines[threads]?.readBandwidth ?? .nan,
+                        peakMemoryBytes: ProcessMemory.peakBytes(), buildSeconds: model.buildSeconds,
+                        loadSeconds: loadSeconds))
+                ProcessMemory.resetPeak()
+            }
+        }
+    }
+
+    private func time(
+        _ model: LanguageModel, _ setting: BenchmarkSetting, threads: Int
+    ) throws(ApusError) -> GenerationTimes {
+        let limits = setting.limits(chunk: BenchmarkSetting.chunk)
+        let executor: any Executor
+        if let engine = model.engine, model.backend?.threadCount != threads {
+            executor = try CPUBackend(threads: threads).makeExecutor(engine, limits: limits)
+        } else {
+            executor = try model.makeExecutor(limits)
+        }
+        let prompts = GenerationBenchmark.randomIDs(
+            batch: setting.batch, count: setting.inputLength, vocabularySize: executor.vocabularySize,
+            seed: command.seed)
+        let benchmark = try GenerationBenchmark(executor, setting, prompts: prompts, seed: command.seed)
+        return try benchmark.run(warmup: command.warmup, iterations: command.iterations)
+    }
+
+    private func importModel(_ precision: Precision?) throws(ApusError) -> ImportedModel {
+        if let folder = command.model { return try Importer.importCheckpoint(folder: folder) }
+        let path = command.config ?? ""
+        let json = try JSON.parse(contentsOfFile: path)
+        return try ApusError.within(path) { () throws(ApusError) in
+            try Importer.importConfig(
+                json, seed: command.seed, element: (precision ?? Precision(config: json)).element)
+        }
+    }
+
+    /// The folder's name; for a config the folder that holds it, or its own name.
+    private var name: String {
+        let parts = (command.model ?? command.config ?? "").split(separator: "/").map(String.init)
+        if command.model == nil, parts.count > 1, parts.last == "config.json" {
+            return parts[parts.count - 2]
+        }
+        return parts.last ?? ""
+    }
+
+    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each.
+    static func bytesPerStep(_ engine: Engine, _ setting: BenchmarkSetting) -> Double {
+        let steps = setting.outputLength - 1
+        guard steps > 0 else { return 0 }
+        let start = setting.depth + setting.inputLength
+        let sum = (1...steps).reduce(0) {
+            $0 + engine.bytesPerDecodeStep(batch: setting.batch, depth: start + $1)
+        }
+        return Double(sum) / Double(steps)
+    }
+}
