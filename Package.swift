@@ -83,6 +83,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
+        .testTarget(name: "ApusTests", dependencies: ["Apus"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
         .testTarget(
             name: "ParityTests",
