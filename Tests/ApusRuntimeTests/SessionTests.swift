@@ -72,6 +72,18 @@ import Testing
         #expect(executor.passes.map(\.batch) == [1, 4, 4, 3, 3])
     }
 
+    @Test func aSequenceThatWaitsKeepsItsLogitsEvenWithAFullCache() throws {
+        let session = Session(FakeExecutor(SessionLimits(batch: 2, chunk: 4, capacity: 16)))
+        try session.begin([prompt(16), prompt(3)])
+        for token: Int32 in [5, 6, 7] {
+            session.append(token, to: 1)
+            try session.step()
+            expectLogits(session, 0, after: prompt(16))
+        }
+        expectLogits(session, 1, after: prompt(3) + [5, 6, 7])
+        #expect(session.cachedCount(of: 0) == 16)
+    }
+
     @Test(arguments: [1, 2, 5, 64])
     func extendsSequencesByUnequalTexts(chunk: Int) throws {
         let session = Session(FakeExecutor(SessionLimits(batch: 3, chunk: chunk, capacity: 64)))
