@@ -92,9 +92,10 @@ final class CPUExecutor: Executor, PoolJob {
         let hasChanged = try frame.load(
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
-        for launch in launches {
-            if hasChanged { launch.resize() }
-            launch.reset()
+        // Indices rather than elements: without an optimiser, iterating over an array allocates.
+        for index in launches.indices {
+            if hasChanged { launches[index].resize() }
+            launches[index].reset()
         }
         pool.run(self)
         return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
@@ -102,7 +103,8 @@ final class CPUExecutor: Executor, PoolJob {
 
     func run(worker: Int) {
         let workers = pool.count
-        for launch in launches {
+        for index in launches.indices {
+            let launch = launches[index]
             for phase in 0..<launch.phaseCount {
                 launch.run(phase: phase, worker: worker, workers: workers)
                 pool.barrier()
