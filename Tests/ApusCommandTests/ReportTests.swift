@@ -48,7 +48,8 @@ import Testing
                 == "[2 sequences, 4 prompt tokens, TTFT 500 ms, 5 new tokens, 12.0 tokens/s, peak memory 1.00 GiB]"
         )
         #expect(
-            report([result([3])]).figures == "[2 prompt tokens, TTFT 500 ms, 1 new tokens, peak memory 1.00 GiB]")
+            report([result([3])]).figures
+                == "[2 prompt tokens, TTFT 500 ms, 1 new tokens, peak memory 1.00 GiB]")
     }
 
     private func row(outputLength: Int) -> BenchmarkRow {

@@ -24,13 +24,14 @@ struct BenchmarkSetting: Equatable {
     }
 
     /// Refuses more positions than a model has.
+    /// - Parameter flags: The flags that choose the sizes, as the error names them.
     /// - Throws: `.invalidInput` that names the flags.
-    func check(_ info: ModelInfo) throws(ApusError) {
+    func check(_ info: ModelInfo, flags: String = "--depth, --isl or --osl") throws(ApusError) {
         guard positionCount > info.maxPositions else { return }
         throw ApusError(
             .invalidInput,
             "depth \(depth) + prompt \(inputLength) + output \(outputLength) take \(positionCount) positions, the "
-                + "model has \(info.maxPositions): choose smaller --depth, --isl or --osl")
+                + "model has \(info.maxPositions): choose smaller \(flags)")
     }
 }
 

@@ -27,7 +27,7 @@ struct Machine {
     /// Looks at this machine and measures its memory.
     /// - Parameter probeBytes: Size of the buffer that the measurement reads.
     /// - Throws: `.outOfMemory`.
-    init(_ backend: CPUBackend, probeBytes: Int = 1 << 30) throws(ApusError) {
+    init(_ backend: CPUBackend, probeBytes: Int = Machine.probeBytes) throws(ApusError) {
         processor = Self.processorName()
         features = InstructionSet.features
         instructionSet = backend.instructionSet.rawValue
@@ -100,6 +100,16 @@ struct Machine {
             }
             return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         #endif
+    }
+
+    /// Bytes to read when memory is measured: far more than the caches hold, so that little comes from there.
+    static var probeBytes: Int {
+        #if canImport(Glibc)
+            let cache = sysconf(Int32(_SC_LEVEL3_CACHE_SIZE))
+        #else
+            let cache = 0
+        #endif
+        return min(max(8 * cache, 256 << 20), 1 << 30)
     }
 
     private static func memory() -> Int? {
