@@ -15,7 +15,7 @@ let package = Package(
         .executable(name: "apus", targets: ["ApusCommand"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
         // The arrows between these targets are checked by scripts/lint.sh: SwiftPM accepts transitive imports.
@@ -54,8 +54,8 @@ let package = Package(
         .testTarget(
             name: "AllocationTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime", "ApusSupport",
-                "CAllocationCounter",
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
+                "ApusSupport", "CAllocationCounter",
             ],
             swiftSettings: settings),
         .testTarget(
@@ -72,8 +72,8 @@ let package = Package(
             name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusPassesTests",
-            dependencies: ["ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"], exclude: ["Golden"],
-            swiftSettings: settings),
+            dependencies: ["ApusFrontend", "ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
@@ -84,6 +84,9 @@ let package = Package(
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
         .testTarget(name: "ApusTests", dependencies: ["Apus"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"],
+            exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
         .testTarget(
             name: "ParityTests",
