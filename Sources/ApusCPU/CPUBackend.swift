@@ -63,7 +63,9 @@ public final class CPUBackend: Backend {
     ) {
         if sourceType == destinationType {
             destination.copyMemory(from: source, byteCount: count * sourceType.byteCount)
-        } else if let from = try? LaunchContext.dtype(sourceType), let to = try? LaunchContext.dtype(destinationType) {
+        } else if let from = try? LaunchContext.dtype(sourceType),
+            let to = try? LaunchContext.dtype(destinationType)
+        {
             kernels.pointee.convert(source, from, destination, to, count)
         }
     }

@@ -37,7 +37,8 @@ final class CPUExecutor: Executor, PoolJob {
         var pointers: [UnsafeMutableRawPointer] = []
         for (index, tensor) in plan.tensors.enumerated() {
             switch tensor.storage {
-            case .weight(let region): pointers.append(engine.weights.buffer.base + engine.weights.regions[region].offset)
+            case .weight(let region):
+                pointers.append(engine.weights.buffer.base + engine.weights.regions[region].offset)
             case .activation: pointers.append(arena.base + (buffers.offsets[index] ?? 0))
             case .alias(let root): pointers.append(pointers[root])
             case .input(let name):
@@ -51,7 +52,8 @@ final class CPUExecutor: Executor, PoolJob {
                     caches.append(cache)
                     pointers.append(cache.base)
                 } else {
-                    throw ApusError(.internal, "the engine has an input '\(name)' that the runtime does not know")
+                    throw ApusError(
+                        .internal, "the engine has an input '\(name)' that the runtime does not know")
                 }
             }
         }

@@ -68,11 +68,13 @@ final class Frame {
         guard (1...limits.batch).contains(batch), (1...limits.chunk).contains(width) else {
             throw ApusError(
                 .invalidInput,
-                "forward pass of \(batch) × \(width) tokens: expected up to \(limits.batch) × \(limits.chunk)")
+                "forward pass of \(batch) × \(width) tokens: expected up to \(limits.batch) × \(limits.chunk)"
+            )
         }
         guard source.count == batch * width, newCounts.count == batch, cachedCounts.count == batch else {
             throw ApusError(
-                .invalidInput, "expected \(batch * width) tokens and \(batch) counts, got \(source.count) and "
+                .invalidInput,
+                "expected \(batch * width) tokens and \(batch) counts, got \(source.count) and "
                     + "\(newCounts.count), \(cachedCounts.count)")
         }
         let bound = min(limits.capacity, maxPositions)

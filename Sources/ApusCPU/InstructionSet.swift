@@ -2,9 +2,9 @@ public import ApusSupport
 import CApusCPU
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// A set of CPU instructions that Apus has kernels for.

@@ -68,7 +68,9 @@ struct LaunchContext {
     func floats(_ tensor: Int?) throws(ApusError) -> UnsafeMutablePointer<Float> {
         let index = try index(tensor)
         guard plan.tensors[index].type.element == .f32 else {
-            throw ApusError(.internal, "tensor \(plan.tensors[index].name): expected f32, got \(plan.tensors[index].type)")
+            throw ApusError(
+                .internal, "tensor \(plan.tensors[index].name): expected f32, got \(plan.tensors[index].type)"
+            )
         }
         return pointers[index].assumingMemoryBound(to: Float.self)
     }

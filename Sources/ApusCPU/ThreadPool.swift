@@ -3,9 +3,9 @@ import CApusCPU
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// Work that all threads of a pool enter together.
@@ -49,7 +49,8 @@ public final class ThreadPool: @unchecked Sendable {
         pthread_cond_init(condition, nil)
         let cores = Topology.allowedCores()
         for worker in 1..<max(count, 1) {
-            let start = WorkerStart(pool: self, worker: worker, core: cores.isEmpty ? nil : cores[worker % cores.count])
+            let start = WorkerStart(
+                pool: self, worker: worker, core: cores.isEmpty ? nil : cores[worker % cores.count])
             let argument = Unmanaged.passRetained(start).toOpaque()
             var thread = pthread_t(bitPattern: 0)
             let status = pthread_create(

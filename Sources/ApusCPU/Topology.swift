@@ -1,9 +1,9 @@
 import CApusCPU
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// The processor cores that this process may use.
@@ -20,15 +20,15 @@ public enum Topology {
     /// Two hardware threads of a core share its load units and caches, so a second one gains nothing here.
     public static func physicalCoreCount() -> Int {
         #if os(Linux)
-        let allowed = allowedCores()
-        var cores: Set<String> = []
-        for processor in allowed {
-            let path = "/sys/devices/system/cpu/cpu\(processor)/topology/thread_siblings_list"
-            cores.insert(firstLine(of: path) ?? "\(processor)")
-        }
-        return max(cores.count, 1)
+            let allowed = allowedCores()
+            var cores: Set<String> = []
+            for processor in allowed {
+                let path = "/sys/devices/system/cpu/cpu\(processor)/topology/thread_siblings_list"
+                cores.insert(firstLine(of: path) ?? "\(processor)")
+            }
+            return max(cores.count, 1)
         #else
-        return max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1)
+            return max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1)
         #endif
     }
 

@@ -15,7 +15,8 @@ public struct CompileOptions: Sendable {
     public var check: PassManager.Check?
 
     /// Makes options.
-    public init(precision: ElementType? = nil, dumpDirectory: String? = nil, check: PassManager.Check? = nil) {
+    public init(precision: ElementType? = nil, dumpDirectory: String? = nil, check: PassManager.Check? = nil)
+    {
         self.precision = precision
         self.dumpDirectory = dumpDirectory
         self.check = check
@@ -41,7 +42,8 @@ public enum Compiler {
     {
         let precision = options.precision ?? info.precision
         guard precision.isFloat else {
-            throw ApusError(.invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
+            throw ApusError(
+                .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
         let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
         let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
@@ -67,7 +69,8 @@ public enum Compiler {
     ///   - progress: Told how many bytes of weights are packed.
     /// - Throws: `.unsupported` with every node that has no kernel; whatever reading weights throws.
     public static func compile(
-        _ graph: Graph, weights: any WeightSource, info: ModelInfo, options: CompileOptions = CompileOptions(),
+        _ graph: Graph, weights: any WeightSource, info: ModelInfo,
+        options: CompileOptions = CompileOptions(),
         backend: any Backend, progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
         let lowered = try lower(graph, info: info, options: options)

@@ -20,7 +20,9 @@ struct PlanBuilder {
     private var steps: [Plan.Step] = []
     private var unsupported: [String] = []
 
-    private init(_ graph: Graph, _ registry: OpRegistry, _ catalog: KernelCatalog, _ expressions: WeightExpressions) {
+    private init(
+        _ graph: Graph, _ registry: OpRegistry, _ catalog: KernelCatalog, _ expressions: WeightExpressions
+    ) {
         self.graph = graph
         self.registry = registry
         self.catalog = catalog
@@ -102,7 +104,8 @@ struct PlanBuilder {
         }
         steps.append(
             Plan.Step(
-                op: node.op, kernel: kernel, operands: operands, results: node.results.compactMap { indices[$0] },
+                op: node.op, kernel: kernel, operands: operands,
+                results: node.results.compactMap { indices[$0] },
                 attributes: attributes))
     }
 }

@@ -47,12 +47,21 @@ struct StridedCopy {
 
     /// Moves the elements; walks in blocks of the two innermost dimensions so that a transpose stays in cache.
     func run(_ from: UnsafeMutableRawBufferPointer, _ to: UnsafeMutableRawBufferPointer, elementBytes: Int) {
-        guard let source = from.baseAddress, let destination = to.baseAddress, !extents.contains(0) else { return }
+        guard let source = from.baseAddress, let destination = to.baseAddress, !extents.contains(0) else {
+            return
+        }
         switch elementBytes {
-        case 2: move(source.assumingMemoryBound(to: UInt16.self), destination.assumingMemoryBound(to: UInt16.self))
-        case 4: move(source.assumingMemoryBound(to: UInt32.self), destination.assumingMemoryBound(to: UInt32.self))
-        case 8: move(source.assumingMemoryBound(to: UInt64.self), destination.assumingMemoryBound(to: UInt64.self))
-        default: move(source.assumingMemoryBound(to: UInt8.self), destination.assumingMemoryBound(to: UInt8.self))
+        case 2:
+            move(
+                source.assumingMemoryBound(to: UInt16.self), destination.assumingMemoryBound(to: UInt16.self))
+        case 4:
+            move(
+                source.assumingMemoryBound(to: UInt32.self), destination.assumingMemoryBound(to: UInt32.self))
+        case 8:
+            move(
+                source.assumingMemoryBound(to: UInt64.self), destination.assumingMemoryBound(to: UInt64.self))
+        default:
+            move(source.assumingMemoryBound(to: UInt8.self), destination.assumingMemoryBound(to: UInt8.self))
         }
     }
 

@@ -9,7 +9,8 @@ import ApusSupport
 struct WeightExpressions {
     /// The ops that can be evaluated while packing.
     private static let foldable: Set<String> = [
-        "parameter", "constant", "cat", "transpose", "permute", "view", "unsqueeze", "slice", "to", "rope_table",
+        "parameter", "constant", "cat", "transpose", "permute", "view", "unsqueeze", "slice", "to",
+        "rope_table",
     ]
 
     private let graph: Graph
@@ -23,7 +24,8 @@ struct WeightExpressions {
         var isWeight = [Bool](repeating: false, count: graph.valueCount)
         for node in graph.nodes where Self.foldable.contains(node.op) {
             let operands = node.operands.compactMap { $0 }
-            let isConstant = operands.count == node.operands.count && operands.allSatisfy { isWeight[$0.index] }
+            let isConstant =
+                operands.count == node.operands.count && operands.allSatisfy { isWeight[$0.index] }
             if isConstant { for value in node.results { isWeight[value.index] = true } }
         }
         self.isWeight = isWeight

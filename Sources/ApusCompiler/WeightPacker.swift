@@ -24,7 +24,8 @@ struct WeightPacker {
             var offset = 0
             for case let part? in node.operands {
                 let bytes = try byteCount(of: part)
-                try pack(part, into: UnsafeMutableRawBufferPointer(rebasing: destination[offset..<offset + bytes]))
+                try pack(
+                    part, into: UnsafeMutableRawBufferPointer(rebasing: destination[offset..<offset + bytes]))
                 offset += bytes
             }
         default: try packStrided(node, type, destination)
@@ -61,7 +62,8 @@ struct WeightPacker {
         throws(ApusError)
     {
         guard case .string(let name)? = node.attributes["name"], let stored = source.type(of: name) else {
-            throw ApusError(.notFound, "weight \(node.attributes["name"]?.kind.rawValue ?? "") is not in the checkpoint")
+            throw ApusError(
+                .notFound, "weight \(node.attributes["name"]?.kind.rawValue ?? "") is not in the checkpoint")
         }
         guard stored.shape == type.shape else {
             throw ApusError(.mismatch, "weight '\(name)': expected shape \(type), got \(stored)")
@@ -71,7 +73,9 @@ struct WeightPacker {
             guard let start = bytes.baseAddress, bytes.count == count * stored.element.byteCount else {
                 if count == 0 { return }
                 throw ApusError(
-                    .mismatch, "weight '\(name)': expected \(count * stored.element.byteCount) bytes, got \(bytes.count)")
+                    .mismatch,
+                    "weight '\(name)': expected \(count * stored.element.byteCount) bytes, got \(bytes.count)"
+                )
             }
             backend.convert(start, stored.element, base, type.element, count: count)
         }
@@ -84,7 +88,8 @@ struct WeightPacker {
             let value = literal.values[literal.values.count == 1 ? 0 : index]
             if type.element.isFloat {
                 withUnsafePointer(to: Float(value)) { single in
-                    backend.convert(single, .f32, base + index * type.element.byteCount, type.element, count: 1)
+                    backend.convert(
+                        single, .f32, base + index * type.element.byteCount, type.element, count: 1)
                 }
             } else if type.element == .i32 {
                 (base + index * 4).storeBytes(of: Int32(clamping: Int(value)), as: Int32.self)
@@ -128,7 +133,8 @@ struct WeightPacker {
         for case let value? in node.operands {
             let input = graph.type(of: value)
             guard let inputShape = input.constantShape else { continue }
-            let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: try byteCount(of: value), alignment: 64)
+            let scratch = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: try byteCount(of: value), alignment: 64)
             defer { scratch.deallocate() }
             try pack(value, into: scratch)
             var map = StridedCopy(from: inputShape, to: shape)
@@ -153,7 +159,8 @@ struct WeightPacker {
                 continue
             default:
                 throw ApusError(
-                    .unsupported, "op '\(node.op)' on weights alone cannot be packed; run constant-fold first")
+                    .unsupported, "op '\(node.op)' on weights alone cannot be packed; run constant-fold first"
+                )
             }
             map.run(scratch, destination, elementBytes: type.element.byteCount)
         }

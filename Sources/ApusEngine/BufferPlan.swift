@@ -67,8 +67,10 @@ public struct BufferPlan: Sendable {
         var placed: [(interval: Interval, offset: Int)] = []
         var top = 0
         for interval in intervals {
-            let rivals = placed.filter { $0.interval.first <= interval.last && interval.first <= $0.interval.last }
-                .sorted { $0.offset < $1.offset }
+            let rivals = placed.filter {
+                $0.interval.first <= interval.last && interval.first <= $0.interval.last
+            }
+            .sorted { $0.offset < $1.offset }
             var offset = 0
             for rival in rivals where offset + interval.bytes > rival.offset {
                 offset = max(offset, Self.aligned(rival.offset + rival.interval.bytes))

@@ -19,8 +19,10 @@ public struct Engine: Sendable {
         self.precision = precision
     }
 
-    /// Bytes that one decoded token must read: all weights of linear layers and the output head, and the live
-    /// part of the KV cache. An embedding table that is not also the head is read one row a token.
+    /// Bytes that a decode step must read.
+    ///
+    /// These are all weights of linear layers and the output head, and the live part of the KV cache. An embedding
+    /// table that is not also the head is read one row a token.
     /// - Parameters:
     ///   - batch: Sequences that share one pass over the weights.
     ///   - depth: Tokens in the cache of each sequence.
@@ -29,7 +31,9 @@ public struct Engine: Sendable {
         var rows = 0
         for step in plan.steps {
             for case let operand? in step.operands {
-                guard case .weight(let region) = plan.tensors[plan.root(of: operand)].storage else { continue }
+                guard case .weight(let region) = plan.tensors[plan.root(of: operand)].storage else {
+                    continue
+                }
                 if step.op == "embedding" || step.op == "attention_plugin" {
                     let type = weights.regions[region].type
                     rows += (type.shape.last?.constant ?? 0) * type.element.byteCount * batch

@@ -16,9 +16,12 @@ extension Plan {
             let attributes = step.attributes.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value.text)" }
             let suffix = attributes.isEmpty ? "" : " {\(attributes.joined(separator: ", "))}"
             lines.append(
-                "  \(step.kernel)(\(operands.joined(separator: ", "))) → \(results.joined(separator: ", "))\(suffix)")
+                "  \(step.kernel)(\(operands.joined(separator: ", "))) → \(results.joined(separator: ", "))\(suffix)"
+            )
         }
-        for output in outputs { lines.append("  output \(output.name) = \(text(of: output.tensor, buffers))") }
+        for output in outputs {
+            lines.append("  output \(output.name) = \(text(of: output.tensor, buffers))")
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 

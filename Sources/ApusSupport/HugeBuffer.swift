@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// Zero-filled memory aligned to 2 MB, on huge pages where the system grants them.
@@ -43,7 +43,7 @@ public final class HugeBuffer: @unchecked Sendable {
         self.byteCount = byteCount
         base = mapping.advanced(by: Int(aligned - address))
         #if os(Linux)
-        if isLarge { _ = madvise(base, size, Int32(MADV_HUGEPAGE)) }
+            if isLarge { _ = madvise(base, size, Int32(MADV_HUGEPAGE)) }
         #endif
     }
 

@@ -49,6 +49,7 @@ import Testing
         #expect(smallest == 0)
     }
 
-    private static let fixtures = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+    private static let fixtures =
+        #filePath.split(separator: "/", omittingEmptySubsequences: false)
         .dropLast(2).joined(separator: "/") + "/Fixtures"
 }

@@ -50,7 +50,8 @@ struct Fixture: CustomTestStringConvertible, Sendable {
                     name: entry["name"]?.string ?? "",
                     prompt: entry["prompt"].map { $0.elements.compactMap { $0.int.map(Int32.init) } } ?? [],
                     tokens: entry["tokens"].map { $0.elements.compactMap { $0.int.map(Int32.init) } } ?? [],
-                    spread: Float(entry["spread"]?.double ?? 0), logits: try Self.rows(ofNPY: "\(folder)/\(file)")))
+                    spread: Float(entry["spread"]?.double ?? 0),
+                    logits: try Self.rows(ofNPY: "\(folder)/\(file)")))
         }
         self.cases = cases
     }
@@ -61,7 +62,8 @@ struct Fixture: CustomTestStringConvertible, Sendable {
         let headerLength = Int(data[8]) | Int(data[9]) << 8
         let header = String(decoding: data[10..<10 + headerLength], as: UTF8.self)
         guard data.prefix(6) == Data([0x93] + "NUMPY".utf8), header.contains("'<f4'"),
-            let open = header.range(of: "'shape': ("), let close = header[open.upperBound...].firstIndex(of: ")")
+            let open = header.range(of: "'shape': ("),
+            let close = header[open.upperBound...].firstIndex(of: ")")
         else { throw ApusError(.invalidInput, "\(path): not a float32 array") }
         let shape = header[open.upperBound..<close].split(separator: ",").compactMap {
             Int($0.trimmingCharacters(in: .whitespaces))

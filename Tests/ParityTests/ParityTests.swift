@@ -42,7 +42,9 @@ import Testing
                     input = [test.tokens[step]]
                 }
                 let limit = try #require(Self.tolerance[fixture.dtype])
-                #expect(worst / test.spread <= limit, "\(test.name), chunk \(chunk): error \(worst / test.spread)")
+                #expect(
+                    worst / test.spread <= limit, "\(test.name), chunk \(chunk): error \(worst / test.spread)"
+                )
             }
         }
     }
@@ -65,7 +67,8 @@ import Testing
                 let slice = logits[row * executor.vocabularySize..<(row + 1) * executor.vocabularySize]
                 let worst = zip(slice, test.logits[step]).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
                 let limit = try #require(Self.tolerance[fixture.dtype])
-                #expect(worst / test.spread <= limit, "\(test.name), step \(step): error \(worst / test.spread)")
+                #expect(
+                    worst / test.spread <= limit, "\(test.name), step \(step): error \(worst / test.spread)")
                 cached[row] += counts[row]
             }
             tokens = cases.map { $0.tokens[step] }

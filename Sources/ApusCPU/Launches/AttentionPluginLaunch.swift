@@ -71,7 +71,8 @@ final class AttentionPluginLaunch: Launch {
             norm_eps: step.float("qk_norm_eps"), positions: frame.ropePositions, slots: frame.slots,
             batches: frame.sequences)
         attention = apus_attention(
-            q: queries.base.assumingMemoryBound(to: Float.self), q_batch_stride: 0, q_token_stride: heads * headSize,
+            q: queries.base.assumingMemoryBound(to: Float.self), q_batch_stride: 0,
+            q_token_stride: heads * headSize,
             k: cache, v: values, kv_dtype: dtype, kv_batch_stride: 2 * kvHeads * headStride,
             kv_head_stride: headStride, kv_row_stride: headSize, out: try context.floats(step.results[0]),
             out_batch_stride: 0, out_token_stride: heads * headSize, q_heads: heads, kv_heads: kvHeads,
@@ -146,7 +147,8 @@ final class AttentionPluginLaunch: Launch {
                 let first = split * Self.keysPerSplit
                 let last = min(first + Self.keysPerSplit, Int(frame.lengths[sequence]))
                 kernels.pointee.attention_decode_partial(
-                    &arguments, sequence, head, first, last, partial(sequence, head, split), context.scratch[worker])
+                    &arguments, sequence, head, first, last, partial(sequence, head, split),
+                    context.scratch[worker])
                 ticket = queue.take()
             }
             base += splits.count * kvHeads

@@ -74,7 +74,8 @@ final class BinaryLaunch: Launch {
 
     static let entries = kinds.keys.sorted().map { op in
         KernelEntry(op: op, kernel: "cpu.\(op)") { query in
-            guard let a = query.operands[0], let b = query.operands[1], a.element == .f32, b.element == .f32 else {
+            guard let a = query.operands[0], let b = query.operands[1], a.element == .f32, b.element == .f32
+            else {
                 return "operands are not f32"
             }
             return arrange(a, b) == nil ? "\(a) and \(b) broadcast in a way that has no kernel" : nil
@@ -87,7 +88,9 @@ final class BinaryLaunch: Launch {
             if large.shape == small.shape { return (.same, false) }
             if small.elementCount == 1, small.rank <= large.rank { return (.scalar, isReversed) }
             let shape = small.shape.drop { $0 == 1 }
-            if small.rank <= large.rank, large.shape.suffix(shape.count) == shape { return (.rows, isReversed) }
+            if small.rank <= large.rank, large.shape.suffix(shape.count) == shape {
+                return (.rows, isReversed)
+            }
         }
         return nil
     }
@@ -131,7 +134,8 @@ final class BinaryLaunch: Launch {
         switch form {
         case .same:
             let range = share(count, worker, workers, grain: 256)
-            kernels.pointee.binary(kind, a + range.lowerBound, b + range.lowerBound, y + range.lowerBound, range.count)
+            kernels.pointee.binary(
+                kind, a + range.lowerBound, b + range.lowerBound, y + range.lowerBound, range.count)
         case .scalar:
             let range = share(count, worker, workers, grain: 256)
             kernels.pointee.binary_scalar(kind, a + range.lowerBound, b[0], y + range.lowerBound, range.count)

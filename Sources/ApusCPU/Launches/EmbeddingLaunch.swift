@@ -41,6 +41,7 @@ final class EmbeddingLaunch: Launch {
     override func run(phase: Int, worker: Int, workers: Int) {
         let range = share(rows, worker, workers)
         guard !range.isEmpty else { return }
-        kernels.pointee.embedding(table, dtype, width, ids + range.lowerBound, y + range.lowerBound * width, range.count)
+        kernels.pointee.embedding(
+            table, dtype, width, ids + range.lowerBound, y + range.lowerBound * width, range.count)
     }
 }

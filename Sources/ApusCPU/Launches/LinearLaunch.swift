@@ -51,7 +51,8 @@ final class LinearLaunch: Launch {
     override var scratchBytes: Int {
         let rows = rowCount.evaluate(context.limits.value(of:)) ?? 0
         let (n, k) = (arguments.n, arguments.k)
-        return max(kernels.pointee.linear_scratch_bytes(rows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
+        return max(
+            kernels.pointee.linear_scratch_bytes(rows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
     }
 
     override func resize() {
@@ -73,7 +74,8 @@ final class LinearLaunch: Launch {
         while true {
             let first = queue.take() * block
             guard first < arguments.n else { return }
-            kernels.pointee.linear(&arguments, first, min(first + block, arguments.n), context.scratch[worker])
+            kernels.pointee.linear(
+                &arguments, first, min(first + block, arguments.n), context.scratch[worker])
         }
     }
 }

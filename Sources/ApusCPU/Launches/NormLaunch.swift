@@ -52,7 +52,8 @@ final class NormLaunch: Launch {
         if let delta, let sum {
             if isLayerNorm {
                 kernels.pointee.add_layer_norm(
-                    x + offset, delta + offset, weight, bias, eps, sum + offset, y + offset, range.count, width)
+                    x + offset, delta + offset, weight, bias, eps, sum + offset, y + offset, range.count,
+                    width)
             } else {
                 kernels.pointee.add_rms_norm(
                     x + offset, delta + offset, weight, eps, sum + offset, y + offset, range.count, width)

@@ -35,6 +35,7 @@ final class SwiGLULaunch: Launch {
         guard !range.isEmpty else { return }
         let gate = x + range.lowerBound
         kernels.pointee.gated(
-            APUS_SILU, gate, 2 * width, gate + width, 2 * width, y + range.lowerBound, width, rows, range.count)
+            APUS_SILU, gate, 2 * width, gate + width, 2 * width, y + range.lowerBound, width, rows,
+            range.count)
     }
 }
