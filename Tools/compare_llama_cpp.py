@@ -1,0 +1,122 @@
+"""Runs llama.cpp's own llama-bench and `apus bench` in turn on the same shapes and prints the ratios.
+
+    pip install gguf numpy
+    swift build -c release --product apus
+    python Tools/compare_llama_cpp.py --llama-bench build/bin/llama-bench Benchmarks/configs/*.json
+
+Both sides get random FP16 weights of the shape that each config describes; llama.cpp's go into a GGUF file without a
+vocabulary, in --work-folder. The sides take turns within each round, so that a machine whose speed drifts slows both;
+figures are medians over the rounds, in tokens per second.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+
+import gguf
+import numpy as np
+
+MEASURES = [("prefill", 512, 0), ("prefill", 2048, 0), ("decode", 32, 0), ("decode", 32, 2048)]
+
+
+def write_gguf(config, path):
+    """Writes random FP16 weights of a Llama or Qwen 2 shape."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    kv_heads, vocabulary = config["num_key_value_heads"], config["vocab_size"]
+    size, inner = config.get("head_dim", hidden // heads), config["intermediate_size"]
+    has_bias = config["model_type"] == "qwen2"
+    if config["model_type"] not in ("llama", "qwen2") or not config.get("tie_word_embeddings"):
+        raise SystemExit(f"{path}: only tied Llama and Qwen 2 shapes are written")
+    writer = gguf.GGUFWriter(path, config["model_type"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(hidden)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_rope_dimension_count(size)
+    writer.add_vocab_size(vocabulary)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_tokenizer_model("no_vocab")
+    generator = np.random.default_rng(0)
+
+    def matrix(name, *shape):
+        values = generator.standard_normal(shape, dtype=np.float32) * 0.02
+        writer.add_tensor(name, values.astype(np.float16))
+
+    def vector(name, count):
+        writer.add_tensor(name, 1 + generator.standard_normal(count, dtype=np.float32) * 0.02)
+
+    matrix("token_embd.weight", vocabulary, hidden)
+    vector("output_norm.weight", hidden)
+    for layer in range(config["num_hidden_layers"]):
+        prefix = f"blk.{layer}."
+        vector(prefix + "attn_norm.weight", hidden)
+        vector(prefix + "ffn_norm.weight", hidden)
+        for part, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+            matrix(f"{prefix}attn_{part}.weight", count * size, hidden)
+            if has_bias:
+                vector(f"{prefix}attn_{part}.bias", count * size)
+        matrix(prefix + "attn_output.weight", hidden, heads * size)
+        matrix(prefix + "ffn_gate.weight", inner, hidden)
+        matrix(prefix + "ffn_up.weight", inner, hidden)
+        matrix(prefix + "ffn_down.weight", hidden, inner)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def run_llama(program, model, threads, kind, count, depth):
+    """Tokens per second of one llama-bench test."""
+    shape = ["-p", str(count), "-n", "0"] if kind == "prefill" else ["-p", "0", "-n", str(count)]
+    command = [program, "-m", model, "-t", str(threads), *shape, "-d", str(depth), "-r", "1", "-o", "json"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output)[0]["avg_ts"]
+
+
+def run_apus(program, config, threads, kind, count, depth):
+    """Tokens per second of one apus bench row."""
+    isl, osl = (count, 1) if kind == "prefill" else (1, count + 1)
+    command = [program, "bench", "--config", config, "--random-weights", "--precision", "FP16", "--json"]
+    command += ["--threads", str(threads), "--isl", str(isl), "--osl", str(osl), "--depth", str(depth)]
+    command += ["--iterations", "1", "--warmup", "1"]
+    row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rows"][0]
+    return row[f"{kind}_tokens_per_second"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("configs", nargs="+", help="config.json files of Llama or Qwen 2 shapes")
+    parser.add_argument("--llama-bench", required=True, help="path of llama-bench, built natively")
+    parser.add_argument("--apus", default=".build/release/apus", help="path of apus")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work-folder", default=tempfile.gettempdir(), help="where GGUF files are kept")
+    arguments = parser.parse_args()
+    print("| shape | measure | llama.cpp tok/s | Apus tok/s | ratio |")
+    print("| --- | --- | ---: | ---: | ---: |")
+    for path in arguments.configs:
+        name = os.path.splitext(os.path.basename(path))[0]
+        model = os.path.join(arguments.work_folder, f"{name}-random-f16.gguf")
+        if not os.path.exists(model):
+            with open(path) as file:
+                write_gguf(json.load(file), model)
+        for kind, count, depth in MEASURES:
+            theirs, ours = [], []
+            for _ in range(arguments.rounds):
+                theirs.append(run_llama(arguments.llama_bench, model, arguments.threads, kind, count, depth))
+                ours.append(run_apus(arguments.apus, path, arguments.threads, kind, count, depth))
+            ratio = statistics.median(o / t for o, t in zip(ours, theirs))
+            label = f"{kind} {count}" + (f" at depth {depth}" if depth else "")
+            row = [name, label, f"{statistics.median(theirs):.1f}", f"{statistics.median(ours):.1f}", f"{ratio:.2f}×"]
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
