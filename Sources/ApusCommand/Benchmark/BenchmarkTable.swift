@@ -103,10 +103,8 @@ struct BenchmarkTable {
         if let folder = command.model { return try Importer.importCheckpoint(folder: folder) }
         let path = command.config ?? ""
         let json = try JSON.parse(contentsOfFile: path)
-        return try ApusError.within(path) { () throws(ApusError) in
-            try Importer.importConfig(
-                json, seed: command.seed, element: (precision ?? Precision(config: json)).element)
-        }
+        return try Importer.importConfig(
+            json, seed: command.seed, element: (precision ?? Precision(config: json)).element)
     }
 
     /// The folder's name; for a config the folder that holds it, or its own name.

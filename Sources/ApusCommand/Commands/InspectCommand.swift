@@ -62,8 +62,6 @@ struct InspectCommand: ParsableCommand {
         if let model { return try Importer.importCheckpoint(folder: model) }
         let path = config ?? ""
         let json = try JSON.parse(contentsOfFile: path)
-        return try ApusError.within(path) { () throws(ApusError) in
-            try Importer.importConfig(json, element: (precision ?? Precision(config: json)).element)
-        }
+        return try Importer.importConfig(json, element: (precision ?? Precision(config: json)).element)
     }
 }

@@ -41,9 +41,7 @@ struct SynthCommand: ParsableCommand {
         }
         let json = try JSON.parse(contentsOfFile: config)
         let element = (precision ?? Precision(config: json)).element
-        let model = try ApusError.within(config) { () throws(ApusError) in
-            try Importer.importConfig(json, seed: seed, element: element)
-        }
+        let model = try Importer.importConfig(json, seed: seed, element: element)
         let copied = try tokenizer.map { folder throws(ApusError) in try TokenizerFiles(folder: folder) }
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
