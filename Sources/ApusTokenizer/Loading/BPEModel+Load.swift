@@ -75,6 +75,7 @@ private struct MergeReader {
     private var joined: Set<UInt32> = []
     private var joinsOther = false
     private var buffer: [UInt8] = []
+    private var next: Int32 = 0
 
     init(tokens: TokenTable, options: BPEModel.Options, count: Int) {
         self.tokens = tokens
@@ -125,11 +126,23 @@ private struct MergeReader {
             return "the second token is shorter than continuing_subword_prefix"
         }
         if prefixCount > 0 { buffer.removeSubrange(split..<split + prefixCount) }
-        guard let merged = buffer.withUnsafeBufferPointer({ tokens.id(of: $0) }) else {
-            return missing(buffer[...])
-        }
+        guard let merged = merged() else { return missing(buffer[...]) }
+        next = merged &+ 1
         pairs.insert(left, right, rank: rank, id: merged)
         return nil
+    }
+
+    /// The id of the token in the buffer.
+    ///
+    /// Most vocabularies number tokens in the order of their merges: the id after the last one is tried first, which
+    /// lies in the cache where a look-up would not.
+    private func merged() -> Int32? {
+        buffer.withUnsafeBufferPointer { token in
+            let isNext = tokens.withBytes(ofID: next) { bytes in
+                bytes.count == token.count && bytes.elementsEqual(token)
+            }
+            return isNext == true ? next : tokens.id(of: token)
+        }
     }
 
     private func missing(_ token: ArraySlice<UInt8>) -> String {
