@@ -112,21 +112,3 @@ final class Scratch: @unchecked Sendable {
     @inline(__always)
     subscript(worker: Int) -> UnsafeMutableRawPointer? { buffer.map { $0.base + worker * stride } }
 }
-
-extension Plan.Step {
-    func int(_ name: String) -> Int {
-        if case .int(let value)? = attributes[name] { value } else { 0 }
-    }
-
-    func float(_ name: String) -> Float {
-        switch attributes[name] {
-        case .float(let value)?: Float(value)
-        case .int(let value)?: Float(value)
-        default: 0
-        }
-    }
-
-    func string(_ name: String) -> String {
-        if case .string(let value)? = attributes[name] { value } else { "" }
-    }
-}

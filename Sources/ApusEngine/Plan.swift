@@ -35,7 +35,7 @@ public struct Plan: Sendable {
     }
 
     /// One launch of a kernel.
-    public struct Step: Sendable {
+    public struct Step: Sendable, AttributeReader {
         /// The op that the kernel computes.
         public let op: String
         /// The kernel, by its name in the backend's catalog.
@@ -46,6 +46,9 @@ public struct Plan: Sendable {
         public let results: [Int]
         /// The op's attributes, with defaults filled in.
         public let attributes: [String: Attribute]
+
+        /// An attribute of the op.
+        public func attribute(_ name: String) -> Attribute? { attributes[name] }
 
         /// Describes a launch.
         public init(

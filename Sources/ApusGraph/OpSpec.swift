@@ -108,7 +108,7 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// What an op's rule sees of a node: operand types and attributes; it collects what is wrong.
-public final class OpChecker {
+public final class OpChecker: AttributeReader {
     /// The op's spec.
     public let spec: OpSpec
     /// Operand types in order; nil where an optional operand is absent.
@@ -192,41 +192,9 @@ public final class OpChecker {
     /// The type of an optional operand, nil if absent.
     public func optional(_ index: Int) -> TensorType? { index < operands.count ? operands[index] : nil }
 
-    private func attribute(_ name: String) -> Attribute? {
+    /// An attribute of the node, or the spec's default.
+    public func attribute(_ name: String) -> Attribute? {
         given[name] ?? spec.attributes.first { $0.name == name }?.fallback
-    }
-
-    /// An integer attribute; 0 if it is missing (which is reported).
-    public func int(_ name: String) -> Int {
-        if case .int(let value)? = attribute(name) { value } else { 0 }
-    }
-    /// A number attribute; 0 if it is missing (which is reported).
-    public func float(_ name: String) -> Double {
-        switch attribute(name) {
-        case .float(let value)?: value
-        case .int(let value)?: Double(value)
-        default: 0
-        }
-    }
-    /// A boolean attribute; false if it is missing (which is reported).
-    public func bool(_ name: String) -> Bool {
-        if case .bool(let value)? = attribute(name) { value } else { false }
-    }
-    /// A string attribute; empty if it is missing (which is reported).
-    public func string(_ name: String) -> String {
-        if case .string(let value)? = attribute(name) { value } else { "" }
-    }
-    /// A list-of-dimensions attribute; empty if it is missing (which is reported).
-    public func dimensions(_ name: String) -> [Dimension] {
-        if case .dimensions(let value)? = attribute(name) { value } else { [] }
-    }
-    /// An element type attribute; nil if it is missing (which is reported).
-    public func element(_ name: String) -> ElementType? {
-        if case .element(let value)? = attribute(name) { value } else { nil }
-    }
-    /// A literal attribute; nil if it is missing (which is reported).
-    public func literal(_ name: String) -> TensorLiteral? {
-        if case .literal(let value)? = attribute(name) { value } else { nil }
     }
 
     /// A dimension index attribute made non-negative: -1 is the last; reports `label` when out of range.

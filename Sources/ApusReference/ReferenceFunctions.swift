@@ -5,7 +5,7 @@ public import ApusSupport
 public typealias ReferenceFunction = @Sendable (ReferenceCall) throws(ApusError) -> [Tensor]
 
 /// What a reference function sees of its op: operand values, attributes, and the results that are expected.
-public struct ReferenceCall {
+public struct ReferenceCall: AttributeReader {
     let node: Node
     let spec: OpSpec
     /// The operands in the order of the spec; nil where an optional one is absent.
@@ -23,27 +23,6 @@ public struct ReferenceCall {
 
     /// An attribute of the node, or the spec's default.
     public func attribute(_ name: String) -> Attribute? { spec.attribute(name, of: node) }
-
-    /// An integer attribute.
-    public func int(_ name: String) -> Int {
-        if case .int(let value)? = attribute(name) { value } else { 0 }
-    }
-    /// A number attribute.
-    public func float(_ name: String) -> Double {
-        switch attribute(name) {
-        case .float(let value)?: value
-        case .int(let value)?: Double(value)
-        default: 0
-        }
-    }
-    /// A boolean attribute.
-    public func bool(_ name: String) -> Bool {
-        if case .bool(let value)? = attribute(name) { value } else { false }
-    }
-    /// A string attribute.
-    public func string(_ name: String) -> String {
-        if case .string(let value)? = attribute(name) { value } else { "" }
-    }
 
     /// A dimension index attribute made non-negative: -1 is the last.
     public func axis(_ name: String, rank: Int) -> Int { int(name) < 0 ? int(name) + rank : int(name) }

@@ -68,7 +68,7 @@ final class AttentionPluginLaunch: Launch {
             head_dim: headSize, rotary_dim: rotary, rope: try context.floats(step.operands[3]),
             rope_batch_stride: isShared ? 0 : positions * rotary,
             q_norm: try context.optionalFloats(step, 5), k_norm: try context.optionalFloats(step, 6),
-            norm_eps: step.float("qk_norm_eps"), positions: frame.ropePositions, slots: frame.slots,
+            norm_eps: Float(step.float("qk_norm_eps")), positions: frame.ropePositions, slots: frame.slots,
             batches: frame.sequences)
         attention = apus_attention(
             q: queries.base.assumingMemoryBound(to: Float.self), q_batch_stride: 0,
@@ -77,8 +77,8 @@ final class AttentionPluginLaunch: Launch {
             kv_head_stride: headStride, kv_row_stride: headSize, out: try context.floats(step.results[0]),
             out_batch_stride: 0, out_token_stride: heads * headSize, q_heads: heads, kv_heads: kvHeads,
             head_dim: headSize, start: frame.starts, length: frame.lengths, causal: 1,
-            window: step.int("sliding_window_size"), scale: step.float("attention_scale"),
-            softcap: step.float("softcap"), mask: nil, mask_batch_stride: 0, mask_head_stride: 0,
+            window: step.int("sliding_window_size"), scale: Float(step.float("attention_scale")),
+            softcap: Float(step.float("softcap")), mask: nil, mask_batch_stride: 0, mask_head_stride: 0,
             mask_row_stride: 0)
         super.init(step)
     }

@@ -36,7 +36,7 @@ final class NormLaunch: Launch {
         bias = isLayerNorm ? try context.optionalFloats(step, hasDelta ? 3 : 2) : nil
         sum = hasDelta ? try context.floats(step.results[0]) : nil
         y = try context.floats(step.results[hasDelta ? 1 : 0])
-        eps = step.float("eps")
+        eps = Float(step.float("eps"))
         width = type.shape.last?.constant ?? 0
         rowCount = .product(type.shape.dropLast())
         frame = context.frame

@@ -1,3 +1,4 @@
+import ApusGraph
 import ApusSupport
 
 #if canImport(Glibc)

@@ -1,3 +1,5 @@
+import ApusGraph
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)

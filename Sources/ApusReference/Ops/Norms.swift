@@ -1,3 +1,5 @@
+import ApusGraph
+
 extension ReferenceFunctions {
     static let norms: [String: ReferenceFunction] = [
         "rms_norm": { call in
