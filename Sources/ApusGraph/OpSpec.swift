@@ -45,6 +45,10 @@ public struct OpSpec: Sendable {
         public static func optional(_ name: String, _ fallback: Attribute) -> AttributeRule {
             AttributeRule(name: name, kind: fallback.kind, fallback: fallback)
         }
+        /// A size, constant or symbolic; without a fallback it must be there.
+        public static func size(_ name: String, _ fallback: Int? = nil) -> AttributeRule {
+            AttributeRule(name: name, kind: .dimension, fallback: fallback.map(Attribute.int))
+        }
     }
 
     /// The op's name in text, such as `rms_norm`.
@@ -161,7 +165,8 @@ public final class OpChecker: AttributeReader {
     private func checkAttributes() {
         for rule in spec.attributes {
             if let value = given[rule.name] {
-                let isWidening = rule.kind == .float && value.kind == .int
+                let isWidening =
+                    (rule.kind == .float || rule.kind == .dimension) && value.kind == .int
                 let isEmptyList = rule.kind == .floats && value == .dimensions([])
                 if value.kind != rule.kind && !isWidening && !isEmptyList {
                     fail(

@@ -14,6 +14,7 @@ public struct ReferenceCall: AttributeReader {
     public let elements: [ElementType]
     /// Shapes of the results.
     public let shapes: [[Int]]
+    let evaluate: @Sendable (Dimension) -> Int?
 
     /// An operand that must be there.
     public subscript(index: Int) -> Tensor { operands[index] ?? Tensor(.f32, [0], floats: []) }
@@ -23,6 +24,14 @@ public struct ReferenceCall: AttributeReader {
 
     /// An attribute of the node, or the spec's default.
     public func attribute(_ name: String) -> Attribute? { spec.attribute(name, of: node) }
+
+    /// The value of a size attribute with the symbols of this run.
+    public func value(of name: String) throws(ApusError) -> Int {
+        guard let value = evaluate(size(name)) else {
+            throw ApusError(.mismatch, "\(name) '\(size(name))' has no value with these inputs")
+        }
+        return value
+    }
 
     /// A dimension index attribute made non-negative: -1 is the last.
     public func axis(_ name: String, rank: Int) -> Int { int(name) < 0 ? int(name) + rank : int(name) }
@@ -67,7 +76,7 @@ public struct ReferenceFunctions: Sendable {
     public static let standard: ReferenceFunctions = {
         let groups: [[String: ReferenceFunction]] = [
             elementwise, gelu, constants, embedding, linear, reductions, norms, reshaping, rope, swiGLU,
-            attention, attentionPlugin, gatherLastToken,
+            attention, attentionPlugin, gatherLastToken, comparisons, generators, indexing, markers,
         ]
         return ReferenceFunctions(
             groups.reduce(into: [:]) { $0.merge($1, uniquingKeysWith: { first, _ in first }) })

@@ -88,6 +88,7 @@ private struct Parser {
         repeat {
             try advance()
             let name = try expectName("a symbol")
+            let definition = try accept("=") ? try parseDefinition() : nil
             guard try expectName("'in'") == "in" else { throw expected("'in'") }
             let lower = try expectInt()
             try expect("...")
@@ -95,8 +96,30 @@ private struct Parser {
             guard lower <= upper else {
                 throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
             }
-            graph.symbols.append(Symbol(name, lower...upper))
+            graph.symbols.append(Symbol(name, lower...upper, definition))
         } while token == .punctuation(",")
+    }
+
+    private mutating func parseDefinition() throws(ApusError) -> Symbol.Definition {
+        let functions: [String: (Dimension, Dimension) -> Symbol.Definition] = [
+            "floordiv": { .floorDiv($0, $1) }, "mod": { .mod($0, $1) }, "max": { .max($0, $1) },
+            "min": { .min($0, $1) },
+        ]
+        guard case .name(let name) = token, name == "value" || functions[name] != nil else {
+            throw expected("value, floordiv, mod, max or min")
+        }
+        try advance()
+        try expect("(")
+        let definition: Symbol.Definition
+        if let function = functions[name] {
+            let first = try parseDimension()
+            try expect(",")
+            definition = function(first, try parseDimension())
+        } else {
+            definition = .input(try expectValueName())
+        }
+        try expect(")")
+        return definition
     }
 
     private mutating func define(_ name: String, _ value: Value, line: Int) throws(ApusError) {
@@ -205,9 +228,7 @@ private struct Parser {
 
     private mutating func parseAttribute() throws(ApusError) -> Attribute {
         switch token {
-        case .int(let value):
-            try advance()
-            return .int(value)
+        case .int, .punctuation("-"): return .size(try parseDimension())
         case .float(let value):
             try advance()
             return .float(value)
@@ -217,12 +238,15 @@ private struct Parser {
         case .punctuation("["): return try parseList()
         case .name("dense"): return try parseLiteral()
         case .name(let name):
-            try advance()
-            if name == "true" || name == "false" { return .bool(name == "true") }
-            guard let type = ElementType(rawValue: name) else {
-                throw lexer.error("expected an attribute, got '\(name)'", line: line)
+            if let type = ElementType(rawValue: name) {
+                try advance()
+                return .element(type)
             }
-            return .element(type)
+            if name == "true" || name == "false" {
+                try advance()
+                return .bool(name == "true")
+            }
+            return .size(try parseDimension())
         default: throw expected("an attribute")
         }
     }

@@ -5,8 +5,7 @@ extension Graph {
         let header = inputs.map { "\(names[$0]): \(type(of: $0))" }.joined(separator: ", ")
         var lines = ["graph @\(name)(\(header))"]
         if !symbols.isEmpty {
-            let ranges = symbols.map { "\($0.name) in \($0.range.lowerBound)...\($0.range.upperBound)" }
-            lines.append("    where \(ranges.joined(separator: ", "))")
+            lines.append("    where \(symbols.map(\.description).joined(separator: ", "))")
         }
         lines[lines.count - 1] += " {"
         for node in nodes { lines.append("  " + text(of: node, names, registry)) }
@@ -38,6 +37,7 @@ extension Attribute {
         case .int(let value): "\(value)"
         case .float(let value): Self.text(value)
         case .string(let value): Self.quoted(value)
+        case .dimension(let value): value.description
         case .dimensions(let list): "[\(list.map(\.description).joined(separator: ", "))]"
         case .floats(let list): "[\(list.map(Self.text).joined(separator: ", "))]"
         case .element(let type): type.rawValue

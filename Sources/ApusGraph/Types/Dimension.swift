@@ -124,17 +124,3 @@ extension Dimension: CustomStringConvertible {
         return text
     }
 }
-
-/// A symbolic dimension of a graph and the values it may take.
-public struct Symbol: Sendable, Hashable {
-    /// The name used in shapes, such as `S`.
-    public var name: String
-    /// The values the symbol may take, at least 0.
-    public var range: ClosedRange<Int>
-
-    /// Declares a symbol.
-    public init(_ name: String, _ range: ClosedRange<Int>) {
-        self.name = name
-        self.range = range
-    }
-}
