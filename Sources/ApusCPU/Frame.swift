@@ -27,6 +27,8 @@ final class Frame {
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
     private let storage: UnsafeMutablePointer<Int32>
+    /// The values of the plan's symbols; the executor connects them to the inputs.
+    var symbols: SymbolValues?
     private let limits: SessionLimits
 
     init(limits: SessionLimits) {
@@ -46,7 +48,7 @@ final class Frame {
 
     deinit { storage.deallocate() }
 
-    /// The value of a plan's symbol in this pass.
+    /// The value of a free symbol in this pass.
     func value(of symbol: String) -> Int? {
         switch symbol {
         case Bindings.batchSymbol, Bindings.startSymbol: batch
@@ -57,14 +59,16 @@ final class Frame {
     }
 
     /// Number of elements of a shape in this pass.
-    func count(_ dimension: Dimension) -> Int { dimension.evaluate(value(of:)) ?? 0 }
+    func count(_ dimension: Dimension) -> Int {
+        dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
+    }
 
-    /// Takes the inputs of a pass and checks them; returns whether batch or width changed.
+    /// Takes the inputs of a pass and checks them.
     func load(
         tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,
         maxPositions: Int
-    ) throws(ApusError) -> Bool {
+    ) throws(ApusError) {
         guard (1...limits.batch).contains(batch), (1...limits.chunk).contains(width) else {
             throw ApusError(
                 .invalidInput,
@@ -104,9 +108,7 @@ final class Frame {
                 sequences[index] = Int32(row)
             }
         }
-        let hasChanged = batch != self.batch || width != self.width
         self.batch = batch
         self.width = width
-        return hasChanged
     }
 }
