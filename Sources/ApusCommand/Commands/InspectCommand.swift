@@ -51,7 +51,7 @@ struct InspectCommand: ParsableCommand {
             if stage == .lowered {
                 try output.write(lowered.graph.text())
             } else {
-                let plan = try Compiler.dryRun(lowered, backend: CPUBackend())
+                let plan = try Compiler.dryRun(lowered, plugins: .standard, backend: CPUBackend())
                 try output.write(PlanListing(plan, info: imported.info, precision: lowered.precision).text)
             }
         }
