@@ -16,4 +16,9 @@ extension Compiler {
             graph, weights: weights, info: info, options: options, plugins: .standard, backend: backend,
             progress: progress)
     }
+
+    /// The plan of a lowered graph, with the plugins that come with Apus.
+    public static func dryRun(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> Plan {
+        try dryRun(lowered, plugins: .standard, backend: backend)
+    }
 }
