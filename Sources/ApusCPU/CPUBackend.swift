@@ -38,17 +38,25 @@ public final class CPUBackend: Backend {
 
     private static let catalog = KernelCatalog(
         [
-            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry, AttentionPluginLaunch.entry,
-            GatherLastTokenLaunch.entry,
+            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry, GatherLastTokenLaunch.entry,
         ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries)
+
+    /// The plugin's kernel for processors.
+    public func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice {
+        guard let kernel = plugin.cpu else { return .none(reason: "plugin \(plugin.id) has no CPU kernel") }
+        if let reason = kernel.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
+        return .kernel("cpu.\(plugin.op.name)")
+    }
 
     /// Makes the launch of a step.
     static func launch(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) -> Launch {
-        switch step.op {
+        if let plugin = step.plugin {
+            return try PluginLaunch(step, context, try context.plugins.plugin(plugin))
+        }
+        return switch step.op {
         case "embedding": try EmbeddingLaunch(step, context)
         case "linear": try LinearLaunch(step, context)
         case "swiglu": try SwiGLULaunch(step, context)
-        case "attention_plugin": try AttentionPluginLaunch(step, context)
         case "gather_last_token": try GatherLastTokenLaunch(step, context)
         case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)
         case "add", "sub", "mul", "div": try BinaryLaunch(step, context)

@@ -23,6 +23,7 @@ final class CPUExecutor: Executor, PoolJob {
         throws(ApusError)
     {
         let plan = engine.plan
+        try engine.plugins.check(plan)
         self.limits = limits
         self.pool = pool
         vocabularySize = engine.info.vocabularySize
@@ -66,7 +67,7 @@ final class CPUExecutor: Executor, PoolJob {
         let scratch = Scratch()
         let context = LaunchContext(
             kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count, scratch: scratch,
-            pointers: pointers)
+            pointers: pointers, plugins: engine.plugins)
         var launches: [Launch] = []
         for step in plan.steps { launches.append(try CPUBackend.launch(step, context)) }
         self.launches = launches
@@ -95,10 +96,10 @@ final class CPUExecutor: Executor, PoolJob {
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
-        for index in launches.indices {
-            if hasChanged { launches[index].resize() }
-            launches[index].reset()
+        if hasChanged {
+            for index in launches.indices { launches[index].resize() }
         }
+        for index in launches.indices { try launches[index].reset() }
         pool.run(self)
         return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
     }

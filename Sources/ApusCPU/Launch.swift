@@ -2,7 +2,6 @@ import ApusEngine
 import ApusGraph
 import ApusSupport
 import CApusCPU
-import Synchronization
 
 /// One step of a plan, bound to its pointers and ready to run on all workers of a pool.
 ///
@@ -22,8 +21,8 @@ class Launch {
     /// Takes the sizes of the next forward passes; called before the first and when they change.
     func resize() {}
 
-    /// Called before every forward pass, on one thread.
-    func reset() {}
+    /// Called before every forward pass, on one thread, once all launches have their sizes.
+    func reset() throws(ApusError) {}
 
     /// Runs the share of `worker` of `workers` in a phase.
     func run(phase: Int, worker: Int, workers: Int) {}
@@ -38,18 +37,6 @@ func share(_ count: Int, _ worker: Int, _ workers: Int, grain: Int = 1) -> Range
     return lower..<max(upper, lower)
 }
 
-/// Hands out the indices 0, 1, … to whichever worker is free.
-final class WorkQueue: Sendable {
-    private let next = PaddedCounter()
-
-    /// Starts again at 0; no worker may be taking.
-    func reset() { next.value.store(0, ordering: .relaxed) }
-
-    /// The next index; past the last one when the work is used up.
-    @inline(__always)
-    func take() -> Int { next.value.add(1, ordering: .relaxed).oldValue }
-}
-
 /// What a launch is bound to when an executor is made: pointers, sizes, kernels.
 struct LaunchContext {
     let kernels: UnsafePointer<apus_kernels>
@@ -60,6 +47,7 @@ struct LaunchContext {
     let scratch: Scratch
     /// First byte of each tensor of the plan.
     let pointers: [UnsafeMutableRawPointer]
+    let plugins: PluginRegistry
 
     func type(_ tensor: Int?) throws(ApusError) -> TensorType { plan.tensors[try index(tensor)].type }
 

@@ -12,29 +12,35 @@ struct PlanBuilder {
 
     private let graph: Graph
     private let registry: OpRegistry
-    private let catalog: KernelCatalog
+    private let backend: any Backend
+    private let plugins: PluginRegistry
     private let expressions: WeightExpressions
     private var tensors: [Plan.Tensor] = []
     private var indices: [Value: Int] = [:]
     private var weights: [(value: Value, name: String, type: TensorType)] = []
     private var steps: [Plan.Step] = []
     private var unsupported: [String] = []
+    private let uses: [Int]
 
     private init(
-        _ graph: Graph, _ registry: OpRegistry, _ catalog: KernelCatalog, _ expressions: WeightExpressions
+        _ graph: Graph, _ registry: OpRegistry, _ backend: any Backend, _ plugins: PluginRegistry,
+        _ expressions: WeightExpressions
     ) {
         self.graph = graph
         self.registry = registry
-        self.catalog = catalog
+        self.backend = backend
+        self.plugins = plugins
         self.expressions = expressions
+        uses = graph.useCounts()
     }
 
     /// Builds the plan.
     /// - Throws: `.unsupported` with every node that no kernel serves.
     static func build(
-        _ graph: Graph, registry: OpRegistry, catalog: KernelCatalog, expressions: WeightExpressions
+        _ graph: Graph, registry: OpRegistry, backend: any Backend, plugins: PluginRegistry,
+        expressions: WeightExpressions
     ) throws(ApusError) -> Result {
-        var builder = PlanBuilder(graph, registry, catalog, expressions)
+        var builder = PlanBuilder(graph, registry, backend, plugins, expressions)
         return try builder.build()
     }
 
@@ -87,17 +93,17 @@ struct PlanBuilder {
         let query = KernelQuery(
             op: node.op, operands: node.operands.map { $0.map { graph.type(of: $0) } },
             results: node.results.map { graph.type(of: $0) }, attributes: attributes)
+        let plugin = plugins.newest(computing: node.op)
         var kernel = ""
-        switch catalog.choose(query) {
+        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query) {
         case .kernel(let name): kernel = name
         case .none(let reason):
             let name = graph.name(of: node.result) ?? "%\(node.result.index)"
             unsupported.append("\(node.op) (\(name)): \(reason)")
         }
         for (position, result) in node.results.enumerated() {
-            // The second result of the attention plugin is its cache operand, updated in place.
-            if node.op == "attention_plugin", position == 1, let cache = operands[1] {
-                add(result, .alias(cache))
+            if let operand = plugin?.inPlace[position] {
+                add(result, .alias(state(operand, of: node, operands)))
             } else {
                 add(result, .activation)
             }
@@ -106,6 +112,24 @@ struct PlanBuilder {
             Plan.Step(
                 op: node.op, kernel: kernel, operands: operands,
                 results: node.results.compactMap { indices[$0] },
-                attributes: attributes))
+                attributes: attributes, plugin: plugin?.id))
+    }
+
+    /// The tensor of an operand that a node updates in place.
+    private mutating func state(_ operand: Int, of node: Node, _ operands: [Int?]) -> Int {
+        guard operand < operands.count, let tensor = operands[operand], let value = node.operands[operand]
+        else {
+            unsupported.append("\(node.op): operand \(operand), which it updates in place, is absent")
+            return 0
+        }
+        var root = tensor
+        while case .alias(let next) = tensors[root].storage { root = next }
+        if case .weight = tensors[root].storage {
+            unsupported.append("\(node.op): updates %\(tensors[tensor].name) in place, which is a weight")
+        } else if uses[value.index] > 1 {
+            unsupported.append(
+                "\(node.op): updates %\(tensors[tensor].name) in place, which something else uses too")
+        }
+        return tensor
     }
 }

@@ -1,5 +1,5 @@
 extension OpSpec {
-    static let attentionPlugin = OpSpec(
+    package static let attentionPlugin = OpSpec(
         "attention_plugin", .engine,
         "RoPE, KV cache write and causal attention in one op. packed_qkv [B, S, (Hq+2Hkv)·D], kv_cache "
             + "[B, 2, Hkv, capacity, D] updated in place, context_lengths i32[B], rope_cos_sin f32[1|B, P, R], "

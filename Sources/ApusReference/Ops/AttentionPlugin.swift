@@ -1,4 +1,4 @@
-import ApusGraph
+package import ApusGraph
 import ApusSupport
 
 #if canImport(Glibc)
@@ -11,11 +11,14 @@ import ApusSupport
 
 extension ReferenceFunctions {
     static let attentionPlugin: [String: ReferenceFunction] = [
-        "attention_plugin": { call throws(ApusError) in
-            let plugin = try AttentionPluginReference(call)
-            return try plugin.run()
-        }
+        "attention_plugin": attentionPluginFunction
     ]
+
+    /// The function of the AttentionPlugin.
+    package static let attentionPluginFunction: ReferenceFunction = { call throws(ApusError) in
+        let plugin = try AttentionPluginReference(call)
+        return try plugin.run()
+    }
 }
 
 /// The attention plugin in plain words: for each new token, norm and turn q and k, write k and v to the cache,
@@ -29,6 +32,8 @@ private struct AttentionPluginReference {
     /// S: rows of the input, of which a sequence may use fewer.
     private let steps: Int
 
+    private let phase: AttentionPhase
+
     init(_ call: ReferenceCall) throws(ApusError) {
         self.call = call
         heads = call.int("num_q_heads")
@@ -36,10 +41,9 @@ private struct AttentionPluginReference {
         size = call.int("head_size")
         capacity = call[1].shape[3]
         steps = call[0].shape[1]
-        let (batch, starts) = (call[0].shape[0], call[4].shape[0])
-        guard starts == 0 || starts == batch else {
-            throw ApusError(.mismatch, "kvcache_start_index: expected 0 or \(batch) elements, got \(starts)")
-        }
+        let batch = call[0].shape[0]
+        phase = try AttentionPhase(
+            batch: batch, tokens: steps, starts: call[4].shape[0], treePositions: nil)
         let tables = call[3].shape[0]
         guard tables == 1 || tables == batch else {
             throw ApusError(.mismatch, "rope_cos_sin: expected 1 or \(batch) tables, got \(tables)")
@@ -52,7 +56,11 @@ private struct AttentionPluginReference {
         // Rows past a sequence's length stay 0.
         var output = [Float](repeating: 0, count: batch * steps * heads * size)
         for b in 0..<batch {
-            let (first, count) = try newTokens(b)
+            let span = try AttentionSpan(
+                sequence: b, phase: phase, contextLength: call[2].ints[b],
+                start: phase == .prefill ? 0 : call[4].ints[b], tokens: steps, capacity: capacity,
+                positions: call[3].shape[2] == 0 ? nil : call[3].shape[1])
+            let (first, count) = (span.first, span.count)
             var queries: [[[Float]]] = []
             for t in 0..<count {
                 queries.append(try write(b, t, position: first + t, into: &cache))
@@ -66,33 +74,6 @@ private struct AttentionPluginReference {
             }
         }
         return [call.result(output), call.result(cache, 1)]
-    }
-
-    /// The position of a sequence's first new token and how many it has, by phase.
-    private func newTokens(_ b: Int) throws(ApusError) -> (first: Int, count: Int) {
-        let length = call[2].ints[b]
-        let isPrefill = call[4].ints.isEmpty
-        let isDecode = !isPrefill && steps == 1
-        // Decode counts the cache with this step's token, the other phases count new tokens. A length of 0 is a
-        // sequence that has nothing to do.
-        let count = isDecode ? min(length, 1) : length
-        let first = isPrefill ? 0 : isDecode ? length - count : call[4].ints[b]
-        guard length >= 0, first >= 0, count <= steps else {
-            throw ApusError(
-                .invalidInput,
-                "sequence \(b): context length \(length) from position \(first) does not fit \(steps) rows")
-        }
-        guard first + count <= capacity else {
-            throw ApusError(
-                .invalidInput,
-                "sequence \(b): \(first + count) tokens do not fit a cache of \(capacity)")
-        }
-        guard call[3].shape[2] == 0 || first + count <= call[3].shape[1] else {
-            throw ApusError(
-                .invalidInput,
-                "sequence \(b): \(first + count) tokens exceed the \(call[3].shape[1]) rotary positions")
-        }
-        return (first, count)
     }
 
     /// Writes one token's k and v to the cache and returns its queries, one a head.
