@@ -9,7 +9,7 @@ public final class CPUBackend: Backend {
     public let instructionSet: InstructionSet
     /// Number of threads that compute.
     public let threadCount: Int
-    private let pool: ThreadPool
+    let pool: ThreadPool
     // A table of constants in the C target.
     private nonisolated(unsafe) let kernels: UnsafePointer<apus_kernels>
 

@@ -99,6 +99,10 @@ final class AttentionPluginLaunch: CPULaunch {
 
     func prepare() throws(ApusError) {
         try rows.prepare()
+        let isTree = rows.phase == .tree
+        attention.tree = isTree ? UnsafePointer(rows.tree) : nil
+        attention.tree_positions = isTree ? UnsafePointer(rows.positions) : nil
+        (attention.tree_tokens, attention.tree_words) = (rows.tokens, rows.words)
         queue.reset()
     }
 
@@ -145,7 +149,7 @@ final class AttentionPluginLaunch: CPULaunch {
     private func splits(of sequence: Int) -> Range<Int> {
         let length = Int(rows.lengths[sequence])
         let window = Int(attention.window)
-        let first = window > 0 ? max(length - window, 0) : 0
+        let first = window > 0 && rows.phase != .tree ? max(length - window, 0) : 0
         return first / Self.keysPerSplit..<(length + Self.keysPerSplit - 1) / Self.keysPerSplit
     }
 

@@ -16,9 +16,11 @@ public enum AttentionPhase: Sendable, Hashable {
     ///   - batch: B, number of sequences.
     ///   - tokens: S, rows of new tokens a sequence.
     ///   - starts: Length of `kvcache_start_index`.
-    ///   - treePositions: Columns of `attention_pos_ids` if tree attention is enabled, else nil.
+    ///   - tree: Shapes of `attention_mask` and `attention_pos_ids` if tree attention is enabled.
     /// - Throws: `.mismatch` for shapes that no phase has.
-    public init(batch: Int, tokens: Int, starts: Int, treePositions: Int?) throws(ApusError) {
+    public init(batch: Int, tokens: Int, starts: Int, tree: (mask: [Int], positions: [Int])?)
+        throws(ApusError)
+    {
         if starts == 0 {
             self = .prefill
             return
@@ -26,17 +28,25 @@ public enum AttentionPhase: Sendable, Hashable {
         guard starts == batch else {
             throw ApusError(.mismatch, "kvcache_start_index: expected 0 or \(batch) elements, got \(starts)")
         }
-        guard let treePositions else {
+        guard let tree else {
             self = tokens == 1 ? .decode : .chunk
             return
         }
-        guard treePositions == tokens || treePositions == 1 else {
+        let columns = tree.positions[1]
+        guard columns == tokens || columns == 1 else {
             throw ApusError(
                 .mismatch,
                 "attention_pos_ids: expected [\(batch), \(tokens)] for a tree or [\(batch), 1] for a chunk, got "
-                    + "[\(batch), \(treePositions)]")
+                    + "[\(batch), \(columns)]")
         }
-        self = treePositions == tokens ? .tree : .chunk
+        self = columns == tokens ? .tree : .chunk
+        let words = (tokens + 31) / 32
+        guard self == .chunk || tree.mask[1] == tokens && tree.mask[2] == words else {
+            throw ApusError(
+                .mismatch,
+                "attention_mask: expected [\(batch), \(tokens), \(words)], a bit for each pair of tokens of the "
+                    + "tree, got [\(batch), \(tree.mask[1]), \(tree.mask[2])]")
+        }
     }
 }
 
@@ -93,6 +103,17 @@ public struct AttentionSpan: Sendable, Hashable {
             throw ApusError(
                 .invalidInput,
                 "sequence \(sequence): \(length) tokens exceed the \(positions) rotary positions")
+        }
+    }
+
+    /// Checks the position of one token of a tree; −1 is padding.
+    /// - Throws: `.invalidInput` for a position that the rotary table does not have.
+    public static func check(position: Int, of token: Int, sequence: Int, positions: Int?) throws(ApusError) {
+        guard position >= -1, positions.map({ position < $0 }) ?? true else {
+            throw ApusError(
+                .invalidInput,
+                "sequence \(sequence), tree token \(token): expected a position in 0..<\(positions ?? Int.max), or "
+                    + "-1 for padding, got \(position)")
         }
     }
 }

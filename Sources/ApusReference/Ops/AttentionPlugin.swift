@@ -42,8 +42,11 @@ private struct AttentionPluginReference {
         capacity = call[1].shape[3]
         steps = call[0].shape[1]
         let batch = call[0].shape[0]
-        phase = try AttentionPhase(
-            batch: batch, tokens: steps, starts: call[4].shape[0], treePositions: nil)
+        var tree: (mask: [Int], positions: [Int])?
+        if let mask = call.optional(7), let positions = call.optional(8) {
+            tree = (mask.shape, positions.shape)
+        }
+        phase = try AttentionPhase(batch: batch, tokens: steps, starts: call[4].shape[0], tree: tree)
         let tables = call[3].shape[0]
         guard tables == 1 || tables == batch else {
             throw ApusError(.mismatch, "rope_cos_sin: expected 1 or \(batch) tables, got \(tables)")
@@ -53,22 +56,25 @@ private struct AttentionPluginReference {
     func run() throws(ApusError) -> [Tensor] {
         let batch = call[0].shape[0]
         var cache = call[1].floats
-        // Rows past a sequence's length stay 0.
+        // Rows of padding stay 0.
         var output = [Float](repeating: 0, count: batch * steps * heads * size)
         for b in 0..<batch {
             let span = try AttentionSpan(
                 sequence: b, phase: phase, contextLength: call[2].ints[b],
                 start: phase == .prefill ? 0 : call[4].ints[b], tokens: steps, capacity: capacity,
-                positions: call[3].shape[2] == 0 ? nil : call[3].shape[1])
-            let (first, count) = (span.first, span.count)
-            var queries: [[[Float]]] = []
-            for t in 0..<count {
-                queries.append(try write(b, t, position: first + t, into: &cache))
+                positions: rotaryPositions)
+            var positions: [Int] = []
+            for t in 0..<span.count { positions.append(try position(b, t, span)) }
+            let valid = positions.indices.filter { positions[$0] >= 0 }
+            var queries: [Int: [[Float]]] = [:]
+            for t in valid {
+                queries[t] = try write(b, t, slot: span.first + t, position: positions[t], into: &cache)
             }
-            for t in 0..<count {
+            for t in valid {
+                let visible = visibleSlots(b, t, span, positions)
                 for head in 0..<heads {
                     let start = ((b * steps + t) * heads + head) * size
-                    let row = attend(queries[t][head], b, head, position: first + t, cache)
+                    let row = attend(queries[t]?[head] ?? [], b, head, visible, cache)
                     output.replaceSubrange(start..<start + size, with: row)
                 }
             }
@@ -76,9 +82,34 @@ private struct AttentionPluginReference {
         return [call.result(output), call.result(cache, 1)]
     }
 
+    private var rotaryPositions: Int? { call[3].shape[2] == 0 ? nil : call[3].shape[1] }
+
+    /// The position of a new token; −1 is padding of a tree.
+    private func position(_ b: Int, _ t: Int, _ span: AttentionSpan) throws(ApusError) -> Int {
+        guard phase == .tree else { return span.first + t }
+        let position = call[8].ints[b * steps + t]
+        try AttentionSpan.check(position: position, of: t, sequence: b, positions: rotaryPositions)
+        return position
+    }
+
+    /// The cache slots that a new token attends to.
+    ///
+    /// The window goes by positions: that of a cached token is its slot.
+    private func visibleSlots(_ b: Int, _ t: Int, _ span: AttentionSpan, _ positions: [Int]) -> [Int] {
+        let window = call.int("sliding_window_size")
+        func isNear(_ position: Int) -> Bool { window == 0 || position > positions[t] - window }
+        let cached = (0..<span.first).filter(isNear)
+        let new = positions.indices.filter { key in
+            guard phase == .tree else { return key <= t && isNear(positions[key]) }
+            let word = call[7].ints[(b * steps + t) * call[7].shape[2] + key / 32]
+            return word >> (key % 32) & 1 == 1 && positions[key] >= 0 && isNear(positions[key])
+        }
+        return cached + new.map { span.first + $0 }
+    }
+
     /// Writes one token's k and v to the cache and returns its queries, one a head.
     private func write(
-        _ b: Int, _ t: Int, position: Int, into cache: inout [Float]
+        _ b: Int, _ t: Int, slot: Int, position: Int, into cache: inout [Float]
     ) throws(ApusError) -> [[Float]] {
         let width = (heads + 2 * kvHeads) * size
         let row = call[0].floats[(b * steps + t) * width..<(b * steps + t + 1) * width]
@@ -90,7 +121,7 @@ private struct AttentionPluginReference {
             let key = turned(normed(head(heads + h), call.optional(6)), b, position)
             let value = head(heads + kvHeads + h)
             for (plane, vector) in [key, value].enumerated() {
-                let start = cacheStart(b, plane, h) + position * size
+                let start = cacheStart(b, plane, h) + slot * size
                 let stored = vector.map { Tensor.round($0, to: call[1].element) }
                 cache.replaceSubrange(start..<start + size, with: stored)
             }
@@ -122,14 +153,13 @@ private struct AttentionPluginReference {
     }
 
     private func attend(
-        _ query: [Float], _ b: Int, _ head: Int, position: Int, _ cache: [Float]
+        _ query: [Float], _ b: Int, _ head: Int, _ visible: [Int], _ cache: [Float]
     ) -> [Float] {
-        let window = call.int("sliding_window_size")
+        guard !visible.isEmpty else { return Array(repeating: 0, count: size) }
         let softcap = call.float("softcap")
-        let firstKey = window == 0 ? 0 : max(0, position - window + 1)
         let kvHead = head / (heads / kvHeads)
         let (keys, values) = (cacheStart(b, 0, kvHead), cacheStart(b, 1, kvHead))
-        let scores = (firstKey...position).map { key in
+        let scores = visible.map { key in
             let start = keys + key * size
             let score =
                 ReferenceFunctions.dot(query[...], cache[start..<start + size])
@@ -137,7 +167,7 @@ private struct AttentionPluginReference {
             return softcap > 0 ? softcap * tanh(score / softcap) : score
         }
         return ReferenceFunctions.weightedSum(ReferenceFunctions.softmax(scores), size) { index in
-            let start = values + (firstKey + index) * size
+            let start = values + visible[index] * size
             return cache[start..<start + size]
         }
     }
