@@ -20,6 +20,7 @@ final class CPUExecutor: Executor {
         throws(ApusError)
     {
         let plan = engine.plan
+        try engine.plugins.check(plan)
         self.limits = limits
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
@@ -27,7 +28,8 @@ final class CPUExecutor: Executor {
         self.frame = frame
         var caches: [HugeBuffer] = []
         bound = try BoundPlan(
-            plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool
+            plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool,
+            plugins: engine.plugins
         ) { name, type throws(ApusError) in
             if let pointer = Self.pointer(of: name, in: frame) { return pointer }
             guard Bindings.kvCacheLayer(name) != nil,

@@ -23,7 +23,7 @@ final class BoundPlan: PoolJob {
     /// - Throws: `.outOfMemory`, and whatever `input` throws.
     init(
         _ plan: Plan, weights: WeightStore, frame: Frame, limits: SessionLimits,
-        kernels: UnsafePointer<apus_kernels>, pool: ThreadPool,
+        kernels: UnsafePointer<apus_kernels>, pool: ThreadPool, plugins: PluginRegistry,
         input: (String, TensorType) throws(ApusError) -> UnsafeMutableRawPointer
     ) throws(ApusError) {
         self.plan = plan
@@ -52,7 +52,7 @@ final class BoundPlan: PoolJob {
         context = LaunchContext(
             kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count, scratch: scratch,
             symbols: symbols, bounds: SizeBounds(plan.symbols, limits: limits), faults: Faults(),
-            pointers: pointers)
+            pointers: pointers, plugins: plugins)
         var launches: [Launch] = []
         for (index, step) in plan.steps.enumerated() {
             let launch = try CPUBackend.launch(step, context)
@@ -73,10 +73,10 @@ final class BoundPlan: PoolJob {
         let hasChanged = try context.symbols.update { frame.value(of: $0) }
         context.faults.reset()
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
-        for index in launches.indices {
-            if hasChanged { launches[index].resize() }
-            launches[index].reset()
+        if hasChanged {
+            for index in launches.indices { launches[index].resize() }
         }
+        for index in launches.indices { try launches[index].reset() }
         pool.run(self)
         guard let fault = context.faults.step else { return }
         let step = plan.steps[fault]
