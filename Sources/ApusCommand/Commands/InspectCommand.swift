@@ -14,20 +14,23 @@ struct InspectCommand: ParsableCommand {
         discussion: """
             imported: the graph as the family computes it, at the level of PyTorch's ATen operators. lowered: the \
             graph after all passes, with fused operators and a KV cache. engine: the plan, that is every step with \
-            its kernel, every buffer and the bytes.
+            its kernel, every buffer and the bytes. An engine prints its sections, each checked, and its plan.
 
               apus inspect --model FOLDER --stage lowered
+              apus inspect --model model.apus
             """)
 
-    @Option(help: ArgumentHelp("Folder of the model.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Folder of the model, or an engine.", valueName: "path"))
     var model: String?
 
     @Option(
         help: ArgumentHelp("A config.json in place of a folder: shapes without weights.", valueName: "file"))
     var config: String?
 
-    @Option(help: ArgumentHelp("Which text to print.", valueName: "stage"))
-    var stage = Stage.lowered
+    @Option(
+        help: ArgumentHelp(
+            "Which text to print (default: lowered; of an engine: engine).", valueName: "stage"))
+    var stage: Stage?
 
     @Option(
         name: [.customLong("precision"), .customLong("model-precision"), .customLong("model_precision")],
@@ -41,7 +44,11 @@ struct InspectCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let model, OutputFile.exists(model), !OutputFile.isFolder(model) {
+            return try inspectEngine(model)
+        }
         let imported = try importModel()
+        let stage = stage ?? .lowered
         let output = ByteOutput.standardOutput
         if stage == .imported {
             try output.write(imported.graph.text())
@@ -55,6 +62,25 @@ struct InspectCommand: ParsableCommand {
                 try output.write(PlanListing(plan, info: imported.info, precision: lowered.precision).text)
             }
         }
+        try output.flush()
+    }
+
+    private func inspectEngine(_ path: String) throws {
+        let options = LoadOptions(precision: precision?.element)
+        guard case .engine(let file) = try ModelSource(path: path, options: options).content else { return }
+        guard stage == nil || stage == .engine else {
+            throw ApusError(
+                .unsupported,
+                "--stage: \(path) is an engine, which holds a plan and no graph; give the model's folder")
+        }
+        try file.verify()
+        let blueprint = try file.blueprint(for: CPUBackend())
+        let listing = EngineListing(
+            file.header, info: blueprint.info, precision: blueprint.precision, origin: blueprint.origin)
+        let plan = PlanListing(blueprint.plan, info: blueprint.info, precision: blueprint.precision)
+        let output = ByteOutput.standardOutput
+        try output.write(listing.summary(of: path) + "written by apus \(file.manifest.apusVersion)\n")
+        try output.write(listing.sections + listing.attention + plan.text)
         try output.flush()
     }
 

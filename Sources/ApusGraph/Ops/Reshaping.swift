@@ -67,7 +67,7 @@ extension OpSpec {
             c.require(
                 start <= size && end <= size, "C3", "range \(start)..<\(end) exceeds dimension \(size)")
         }
-        shape[axis] = end == -1 ? shape[axis] - Dimension(start) : Dimension(end - start)
+        shape[axis] = (end == -1 ? shape[axis] : Dimension(end)) - Dimension(start)
         return [TensorType(c[0].element, shape)]
     }
 

@@ -11,6 +11,24 @@ extension Graph {
     }
 }
 
+extension Dimension {
+    /// Reads the text form of a dimension, such as `2*S + 1`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "dimension") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseDimension() }
+    }
+}
+
+extension TensorType {
+    /// Reads the text form of a type, such as `f32[B, S, 256]`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "type") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseType() }
+    }
+}
+
 private struct Parser {
     private var lexer: Lexer
     private var token: Lexer.Token
@@ -55,6 +73,13 @@ private struct Parser {
         guard case .int(let value) = token else { throw expected("an integer") }
         try advance()
         return value
+    }
+
+    /// Something that is all there is of the text.
+    mutating func parseWhole<T>(_ parse: (inout Parser) throws(ApusError) -> T) throws(ApusError) -> T {
+        let result = try parse(&self)
+        guard token == .end else { throw expected("the end") }
+        return result
     }
 
     mutating func parseGraph() throws(ApusError) -> Graph {
@@ -155,7 +180,7 @@ private struct Parser {
         graph.nodes.append(Node(op: op, operands: operands, attributes: attributes, results: results))
     }
 
-    private mutating func parseType() throws(ApusError) -> TensorType {
+    mutating func parseType() throws(ApusError) -> TensorType {
         guard case .name(let name) = token, let element = ElementType(rawValue: name) else {
             throw expected("an element type such as f32")
         }
@@ -175,7 +200,7 @@ private struct Parser {
         return shape
     }
 
-    private mutating func parseDimension() throws(ApusError) -> Dimension {
+    mutating func parseDimension() throws(ApusError) -> Dimension {
         let isNegative = try accept("-")
         var sum = try parseProduct()
         if isNegative { sum = Dimension(0) - sum }
