@@ -71,7 +71,7 @@ enum WeightGraph {
             for value in node.results {
                 let type = graph.type(of: value)
                 let elements = type.shape.allSatisfy { $0.constant != nil } ? type.elementCount.constant : nil
-                guard let elements, (1...limit / type.element.byteCount).contains(elements),
+                guard let elements, (0...limit / type.element.byteCount).contains(elements),
                     count <= mostPaths, depth <= greatestDepth, isWhole(node)
                 else {
                     throw ApusError(
