@@ -46,10 +46,9 @@ final class CPUExecutor: Executor, PoolJob {
                 if let pointer = Self.pointer(of: name, in: frame) {
                     pointers.append(pointer)
                 } else if Bindings.kvCacheLayer(name) != nil,
-                    let count = tensor.type.elementCount.evaluate(limits.value(of:))
+                    let bytes = plan.byteCount(of: index, limits: limits)
                 {
-                    let cache = try HugeBuffer(
-                        byteCount: count * tensor.type.element.byteCount, purpose: "the KV cache")
+                    let cache = try HugeBuffer(byteCount: bytes, purpose: "the KV cache")
                     caches.append(cache)
                     pointers.append(cache.base)
                 } else {
