@@ -26,10 +26,21 @@ struct InsertAttentionPlugin: Pass {
             graph.input(named: RotaryAnalysis.positionInput).map { users[$0] != nil } ?? false
         var cache: CacheInputs?
         var layer = 0
+        let masks = Dictionary(notes.masks.map { ($0.layer, $0) }, uniquingKeysWith: { first, _ in first })
         for (position, node) in graph.nodes.enumerated() where node.op == "scaled_dot_product_attention" {
             defer { layer += 1 }
+            let view = NodeView(node, editor)
+            let mask =
+                masks[layer]
+                ?? MaskReport(
+                    layer: layer, view.operand(3) == nil ? view.builtInMask : .general, reason: nil)
+            func report(_ kernel: String, _ reason: String? = nil) -> AttentionReport {
+                AttentionReport(
+                    layer: layer, kernel: kernel, maskClass: mask.maskClass, maskReason: mask.reason,
+                    reason: reason)
+            }
             do {
-                let match = try AttentionMatch(NodeView(node, editor), editor)
+                let match = try AttentionMatch(view, editor)
                 var inputs: CacheInputs
                 if let cache { inputs = cache } else { inputs = try CacheInputs(match, editor) }
                 try inputs.check(match)
@@ -39,11 +50,10 @@ struct InsertAttentionPlugin: Pass {
                 try replace(
                     node.result, with: results,
                     (users[node.result] ?? []).map { graph.nodes[$0] }, editor)
-                notes.attention.append(AttentionReport(layer: layer, kernel: "attention_plugin"))
+                notes.attention.append(report("attention_plugin"))
             } catch {
                 guard error.code == .unsupported else { throw error }
-                notes.attention.append(
-                    AttentionReport(layer: layer, kernel: node.op, reason: error.description))
+                notes.attention.append(report(node.op, error.description))
             }
         }
         cache?.outputs.forEach(editor.addOutput)
@@ -69,6 +79,8 @@ struct InsertAttentionPlugin: Pass {
             "num_q_heads": .int(match.query.heads), "num_kv_heads": .int(match.key.heads),
             "head_size": .int(match.query.size), "attention_scale": .float(match.scale),
         ]
+        if match.window > 0 { attributes["sliding_window_size"] = .int(match.window) }
+        if match.softcap > 0 { attributes["softcap"] = .float(match.softcap) }
         if let query = match.query.norm, let key = match.key.norm {
             operands += [query.weight, key.weight]
             attributes["qk_norm_eps"] = .float(query.eps)
