@@ -47,12 +47,17 @@ public enum Compiler {
     }
 
     /// Runs the passes: from an imported graph to the one that kernels are chosen for.
-    /// - Parameter plugins: What the graph may use beside the ops of Apus.
+    /// - Parameters:
+    ///   - graph: The imported graph.
+    ///   - weights: The values of its parameters: a mask that is one of them is understood by its values.
+    ///   - info: What the model is.
+    ///   - options: What the user decides.
+    ///   - plugins: What the graph may use beside the ops of Apus.
     /// - Throws: What a pass throws, `.invalidInput` for a backend and a cache that do not go together, and
     ///   `.unsupported` if an attention layer does not fit the plugin, with the reason.
     public static func lower(
-        _ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions(),
-        plugins: PluginRegistry = PluginRegistry()
+        _ graph: Graph, weights: (any WeightSource)? = nil, info: ModelInfo,
+        options: CompileOptions = CompileOptions(), plugins: PluginRegistry = PluginRegistry()
     ) throws(ApusError) -> Lowered {
         let precision = options.precision ?? info.precision
         guard precision.isFloat else {
@@ -60,7 +65,7 @@ public enum Compiler {
                 .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
         let manager = PassManager(
-            registry: plugins.ops(), dumpDirectory: options.dumpDirectory, check: options.check)
+            registry: plugins.ops(), weights: weights, dumpDirectory: options.dumpDirectory, check: options.check)
         let cache = try options.backend.cache(options.cache)
         guard options.backend != .reference else {
             throw ApusError(
@@ -97,7 +102,7 @@ public enum Compiler {
         options: CompileOptions = CompileOptions(), plugins: PluginRegistry, backend: any Backend,
         progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let lowered = try lower(graph, info: info, options: options, plugins: plugins)
+        let lowered = try lower(graph, weights: weights, info: info, options: options, plugins: plugins)
         let draft = try plan(lowered, plugins: plugins, backend: backend)
         let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
         let values = draft.weights.map(\.value)
@@ -105,7 +110,7 @@ public enum Compiler {
         let origin = EngineOrigin(
             device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
             cache: try options.backend.cache(options.cache).rawValue,
-            report: lowered.passes.flatMap(\.attention).map(\.description), importHash: importHash(of: graph),
+            report: lowered.passes.flatMap(\.attention).map(\.description), importHash: try importHash(of: graph, weights),
             sources: WeightGraph.text(of: lowered.graph, outputs: values))
         return Engine(
             info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,

@@ -43,7 +43,7 @@ struct Inspection {
     func lowered() throws(ApusError) -> Compiler.Lowered {
         guard let info else { throw ApusError(.invalidInput, "--graph has no model to lower; name passes") }
         return try Compiler.lower(
-            source, info: info,
+            source, weights: weights, info: info,
             options: CompileOptions(
                 precision: command.precision?.element, dumpDirectory: command.passFlags.dumpPasses,
                 check: checker?.check))
@@ -61,7 +61,8 @@ struct Inspection {
             }
             passes.append(pass)
         }
-        let manager = PassManager(dumpDirectory: command.passFlags.dumpPasses, check: checker?.check)
+        let manager = PassManager(
+            weights: weights, dumpDirectory: command.passFlags.dumpPasses, check: checker?.check)
         return try manager.run(source, passes)
     }
 

@@ -69,7 +69,7 @@ struct ModelLoader {
             return
         }
         let lowered = try Compiler.lower(
-            imported.graph, info: info,
+            imported.graph, weights: imported.weights, info: info,
             options: CompileOptions(
                 precision: options.precision, backend: options.backend, cache: options.cache,
                 aliasKVCache: options.aliasKVCache))
