@@ -23,7 +23,7 @@ struct InspectCommand: ParsableCommand {
               apus inspect --model model.apus
             """)
 
-    @Option(help: ArgumentHelp("Folder of the model, or an engine.", valueName: "path"))
+    @Option(help: ArgumentHelp("Folder of the model, exported program, or engine.", valueName: "path"))
     var model: String?
 
     @Option(
@@ -76,7 +76,7 @@ struct InspectCommand: ParsableCommand {
     }
 
     func run() throws {
-        if let model, OutputFile.exists(model), !OutputFile.isFolder(model) {
+        if let model, EngineFile.isEngine(path: model) {
             return try inspectEngine(model)
         }
         let output = ByteOutput.standardOutput

@@ -33,7 +33,7 @@ struct Inspection {
     }
 
     private static func importModel(_ command: InspectCommand) throws(ApusError) -> ImportedModel {
-        if let model = command.model { return try Importer.importCheckpoint(folder: model) }
+        if let model = command.model { return try ModelSource(path: model).importedModel() }
         let json = try JSON.parse(contentsOfFile: command.config ?? "")
         return try Importer.importConfig(
             json, element: (command.precision ?? Precision(config: json)).element)
