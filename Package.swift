@@ -72,6 +72,12 @@ let package = Package(
             ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
+            name: "ApusEngineTests",
+            dependencies: [
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),

@@ -27,13 +27,15 @@ public struct LoadOptions: Sendable, Hashable {
     public var tokenizerFolder: String?
     /// Whether a model without a tokenizer is an error, rather than a model that takes token ids only.
     public var requiresTokenizer: Bool
+    /// Where engines of folders are kept from one load to the next; nil compiles each time.
+    public var engineCache: EngineCache?
 
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
         aliasKVCache: Bool = true, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
-        requiresTokenizer: Bool = false
+        requiresTokenizer: Bool = false, engineCache: EngineCache? = nil
     ) {
         self.precision = precision
         self.backend = backend
@@ -46,6 +48,7 @@ public struct LoadOptions: Sendable, Hashable {
         self.chunk = chunk
         self.tokenizerFolder = tokenizerFolder
         self.requiresTokenizer = requiresTokenizer
+        self.engineCache = engineCache
     }
 
     /// What the compiler is told.

@@ -27,13 +27,13 @@ final class CPUExecutor: Executor {
         let frame = Frame(limits: limits)
         self.frame = frame
         var caches: [HugeBuffer] = []
+        let bounds = SizeBounds(plan.symbols, limits: limits)
         bound = try BoundPlan(
             plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool,
             plugins: engine.plugins
         ) { name, type throws(ApusError) in
             if let pointer = Self.pointer(of: name, in: frame) { return pointer }
-            guard Bindings.kvCacheLayer(name) != nil,
-                let count = type.elementCount.evaluate(limits.value(of:))
+            guard Bindings.kvCacheLayer(name) != nil, let count = bounds.upperBound(of: type.elementCount)
             else {
                 throw ApusError(
                     .internal, "the engine has an input '\(name)' that the runtime does not know")

@@ -54,11 +54,11 @@ public struct BufferPlan: Sendable {
         let bounds = SizeBounds(plan.symbols, limits: limits)
         var intervals: [Interval] = []
         for (index, tensor) in plan.tensors.enumerated() where tensor.storage == .activation {
-            guard let count = bounds.upperBound(of: tensor.type.elementCount) else {
+            guard let size = plan.byteCount(of: index, bounds: bounds) else {
                 throw ApusError(
                     .internal, "tensor \(tensor.name): no bound for the size of \(tensor.type)")
             }
-            let bytes = max(count * tensor.type.element.byteCount, 1)
+            let bytes = max(size, 1)
             let (first, last) = Self.life(of: index, in: plan)
             intervals.append(Interval(tensor: index, bytes: bytes, first: first, last: last))
         }

@@ -95,6 +95,23 @@ public struct Plan: Sendable {
         return current
     }
 
+    /// Bytes of a tensor in a session within `limits`; nil if nothing bounds it, or no memory could hold it.
+    public func byteCount(of tensor: Int, limits: SessionLimits) -> Int? {
+        byteCount(of: tensor, bounds: SizeBounds(symbols, limits: limits))
+    }
+
+    /// The most bytes of a tensor whose symbols lie within `bounds`.
+    func byteCount(of tensor: Int, bounds: SizeBounds) -> Int? {
+        let type = tensors[tensor].type
+        guard let count = bounds.upperBound(of: type.elementCount),
+            (0...Self.mostElements).contains(count)
+        else { return nil }
+        return count * type.element.byteCount
+    }
+
+    /// More elements than any machine holds, and few enough that sums of their bytes stay in range.
+    static let mostElements = 1 << 48
+
     /// The inputs that are KV caches, by layer.
     public var kvCaches: [(layer: Int, tensor: Int)] {
         tensors.enumerated().compactMap { index, tensor -> (layer: Int, tensor: Int)? in

@@ -16,6 +16,7 @@ final class BoundPlan: PoolJob {
     let arena: HugeBuffer
     private let weights: WeightStore
     private let launches: [Launch]
+    private let extents: PlanExtents
 
     /// Binds a plan.
     /// - Parameters:
@@ -48,6 +49,7 @@ final class BoundPlan: PoolJob {
             inputs[name].map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) }
         }
         frame.symbols = symbols
+        extents = try PlanExtents(plan, symbols)
         let scratch = Scratch()
         context = LaunchContext(
             kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count, scratch: scratch,
@@ -65,13 +67,20 @@ final class BoundPlan: PoolJob {
         workingBytes = arena.byteCount + scratchBytes * pool.count
     }
 
-    /// Runs all steps on the inputs as they are.
-    /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
-    ///   answer, such as an index outside a table.
+    /// Runs all steps on the inputs as they are, with the sizes of the frame.
     func run() throws(ApusError) {
         let frame = context.frame
-        let hasChanged = try context.symbols.update { frame.value(of: $0) }
+        try run { frame.value(of: $0) }
+    }
+
+    /// Runs all steps on the inputs as they are.
+    /// - Parameter free: The values of the symbols that do not follow from others.
+    /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
+    ///   answer, such as an index outside a table.
+    func run(free: (String) -> Int?) throws(ApusError) {
+        let hasChanged = try context.symbols.update(free: free)
         context.faults.reset()
+        if hasChanged { try extents.check(context.symbols) }
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
         if hasChanged {
             for index in launches.indices { launches[index].resize() }

@@ -74,7 +74,8 @@ final class SymbolValues {
         var sum = 0
         var index = 0
         while index < size.terms.count {
-            sum += size.terms[index].value(values)
+            // Wraps rather than traps: a damaged plan may ask for anything, and is refused where it does not fit.
+            sum &+= size.terms[index].value(values)
             index += 1
         }
         return sum
@@ -139,7 +140,7 @@ struct Size {
             var product = coefficient
             var index = 0
             while index < factors.count {
-                product *= values[factors[index]]
+                product &*= values[factors[index]]
                 index += 1
             }
             return product

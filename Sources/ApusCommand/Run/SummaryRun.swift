@@ -14,6 +14,7 @@ struct SummaryRun {
             batch: command.input.batchSize ?? 1, inputLength: comparison.isl,
             outputLength: command.input.tokenCount ?? InputFlags.defaultTokenCount, depth: 0)
         let loader = try ModelLoader(command.model, requiresTokenizer: false)
+        if comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         try setting.check(loader.info, flags: "--isl or --num-tokens")
         let model = try loader.load(batchSize: setting.batch, contextLength: nil)
         let seed = command.sampling.seed
