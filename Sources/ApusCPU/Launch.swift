@@ -68,7 +68,8 @@ struct LaunchContext {
         let index = try index(tensor)
         let entry = plan.tensors[index]
         guard let offset = entry.layout.offset.constant else {
-            throw ApusError(.internal, "tensor \(entry.name): its place \(entry.layout) changes with the pass")
+            throw ApusError(
+                .internal, "tensor \(entry.name): its place \(entry.layout) changes with the pass")
         }
         return pointers[index] + offset * entry.type.element.byteCount
     }

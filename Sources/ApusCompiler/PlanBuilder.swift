@@ -162,7 +162,8 @@ struct PlanBuilder {
             results: node.results.map { graph.type(of: $0) }, attributes: attributes)
         let plugin = plugins.newest(computing: node.op)
         let stored = operands.map { $0.map { tensors[$0].type.element } }
-        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored) {
+        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored)
+        {
         case .kernel(let entry, let types):
             addStep(node, at: position, entry, operands, types, attributes, plugin?.id)
         case .none(let reason):
@@ -249,7 +250,8 @@ struct PlanBuilder {
             ViewRules.view(call, source.type.shape, source.layout, result.shape)
         }
         if case .needsCopy = view(tensors[source]) {
-            source = formed(source, as: tensors[source].type.element, OperandForm { $0.isContiguous($1.shape) })
+            source = formed(
+                source, as: tensors[source].type.element, OperandForm { $0.isContiguous($1.shape) })
         }
         guard case .layout(let layout) = view(tensors[source]) else { return false }
         let type = TensorType(tensors[source].type.element, result.shape)

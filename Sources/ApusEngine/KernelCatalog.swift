@@ -55,7 +55,9 @@ public struct KernelEntry: Sendable {
     }
 
     /// The form of the operand at a position.
-    public func form(_ operand: Int) -> OperandForm { forms.isEmpty ? .dense : forms[min(operand, forms.count - 1)] }
+    public func form(_ operand: Int) -> OperandForm {
+        forms.isEmpty ? .dense : forms[min(operand, forms.count - 1)]
+    }
 }
 
 /// The kernels a backend has; for each op the first that accepts is chosen.

@@ -20,7 +20,8 @@ public struct SizeBounds: Sendable {
             }
             guard let found = range(of: definition, within: symbol.range, limits) else { continue }
             let lower = Swift.max(found.lowerBound, symbol.range.lowerBound)
-            ranges[symbol.name] = lower...Swift.max(lower, Swift.min(found.upperBound, symbol.range.upperBound))
+            ranges[symbol.name] =
+                lower...Swift.max(lower, Swift.min(found.upperBound, symbol.range.upperBound))
         }
     }
 

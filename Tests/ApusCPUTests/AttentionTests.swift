@@ -1,12 +1,14 @@
-@testable import ApusCPU
 import Testing
+
+@testable import ApusCPU
 
 /// Products of activations, fused attention and cache updates against the reference interpreter.
 @Suite struct AttentionTests {
     /// q·kᵀ and p·v over heads and groups, straight from a cache.
     static func products(_ name: String, _ cache: String, width: Int, start: Int) -> GraphCase {
         GraphCase(
-            name, "%start: i64[1], %q: f32[B, S, 6, 20], %k: \(cache)[B, 2, C, 20], %v: \(cache)[B, 2, C, 20]",
+            name,
+            "%start: i64[1], %q: f32[B, S, 6, 20], %k: \(cache)[B, 2, C, 20], %v: \(cache)[B, 2, C, 20]",
             """
             %q0 = view(%q) {shape = [B, S, 2, 3, 20]} : f32[B, S, 2, 3, 20]
               %q1 = permute(%q0) {dims = [0, 2, 3, 1, 4]} : f32[B, 2, 3, S, 20]
@@ -30,7 +32,8 @@ import Testing
     static let matrices: [GraphCase] = [
         GraphCase("a·b", "%a: f32[B, S, 13], %b: f32[B, 13, 67]", "%y = matmul(%a, %b) : f32[B, S, 67]"),
         GraphCase(
-            "a·b of many rows", "%a: f32[B, S, 270], %b: f32[B, 270, 70]", "%y = matmul(%a, %b) : f32[B, S, 70]",
+            "a·b of many rows", "%a: f32[B, S, 270], %b: f32[B, 270, 70]",
+            "%y = matmul(%a, %b) : f32[B, S, 70]",
             width: 31),
         GraphCase(
             "a·bᵀ", "%a: f32[B, S, 33], %b: f32[45, 33]",
@@ -47,10 +50,12 @@ import Testing
             """),
         GraphCase(
             "a column", "%a: f32[S, 9], %b: f32[9, 1]", "%y = matmul(%a, %b) : f32[S, 1]", width: 17),
-        GraphCase("of depth 1", "%a: f32[S, 1], %b: f32[1, 40]", "%y = matmul(%a, %b) : f32[S, 40]", width: 17),
+        GraphCase(
+            "of depth 1", "%a: f32[S, 1], %b: f32[1, 40]", "%y = matmul(%a, %b) : f32[S, 40]", width: 17),
         GraphCase(
             "of depth 0", "%a: f32[3, S], %b: f32[S, 40]", "%y = matmul(%a, %b) : f32[3, 40]", width: 0),
-        GraphCase("of no rows", "%a: f32[S, 4], %b: f32[4, 40]", "%y = matmul(%a, %b) : f32[S, 40]", width: 0),
+        GraphCase(
+            "of no rows", "%a: f32[S, 4], %b: f32[4, 40]", "%y = matmul(%a, %b) : f32[S, 40]", width: 0),
         GraphCase(
             "batches that broadcast", "%a: f32[B, 1, S, 4], %b: f32[3, 4, 5]",
             "%y = matmul(%a, %b) : f32[B, 3, S, 5]"),
@@ -108,7 +113,8 @@ import Testing
               %y = to(%2) {element = f32} : f32[B, 2, P + S, 8]
             """, returns: "%y, %1", values: ["start": [12]]),
         GraphCase(
-            "kv_update of a cache that is still read", "%start: i64[1], %k: f32[B, 2, C, 8], %x: f32[B, 2, S, 8]",
+            "kv_update of a cache that is still read",
+            "%start: i64[1], %k: f32[B, 2, C, 8], %x: f32[B, 2, S, 8]",
             """
             %0 = slice(%k) {dim = 2, start = P, end = P + S} : f32[B, 2, S, 8]
               %1 = kv_update(%k, %x) {start = P} : f32[B, 2, C, 8]

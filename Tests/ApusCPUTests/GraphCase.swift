@@ -1,8 +1,9 @@
-@testable import ApusCPU
 import ApusGraph
 import ApusReference
 import ApusSupport
 import Testing
+
+@testable import ApusCPU
 
 /// A small graph as text, with the sizes and inputs that it is tested on.
 struct GraphCase: CustomTestStringConvertible, Sendable {

@@ -1,9 +1,10 @@
-@testable import ApusCPU
-@testable import ApusCompiler
 import ApusEngine
 import ApusGraph
 import ApusReference
 import ApusSupport
+
+@testable import ApusCPU
+@testable import ApusCompiler
 
 /// A graph compiled for the CPU as it stands, and run on the inputs that the interpreter gets.
 final class GraphRun {

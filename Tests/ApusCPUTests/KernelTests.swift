@@ -1,5 +1,6 @@
-@testable import ApusCPU
 import Testing
+
+@testable import ApusCPU
 
 /// Every kernel that a graph without plugins needs, alone or after views, against the reference interpreter.
 @Suite struct KernelTests {
@@ -40,10 +41,12 @@ import Testing
               %1 = transpose(%b) {dim0 = 1, dim1 = 2} : f32[B, 3, 2]
               %y = cat(%0, %1, %0) {dim = 2} : f32[B, 3, 2*S + 2]
             """),
-        GraphCase("cat of nothing", "%a: f32[B, S, 3], %b: f32[B, 2, 3]",
+        GraphCase(
+            "cat of nothing", "%a: f32[B, S, 3], %b: f32[B, 2, 3]",
             "%y = cat(%a, %b) {dim = 1} : f32[B, S + 2, 3]", width: 0),
         GraphCase(
-            "pad", "%x: f32[B, S]", "%y = pad(%x) {dim = 1, before = 2, after = 3, value = -1.5} : f32[B, S + 5]"),
+            "pad", "%x: f32[B, S]",
+            "%y = pad(%x) {dim = 1, before = 2, after = 3, value = -1.5} : f32[B, S + 5]"),
         GraphCase(
             "pad of booleans", "%x: bool[B, S, 2]",
             "%y = pad(%x) {dim = 1, before = 0, after = 4, value = 1.0} : bool[B, S + 4, 2]"),
@@ -62,9 +65,11 @@ import Testing
         GraphCase("div by a scalar", "%a: f32[B, S, 9], %b: f32[]", "%y = div(%a, %b) : f32[B, S, 9]"),
         GraphCase("scalar minus", "%a: f32[], %b: f32[B, S, 300]", "%y = sub(%a, %b) : f32[B, S, 300]"),
         GraphCase(
-            "outer product", "%a: f32[B, S, 1], %b: f32[B, 1, S]", "%y = mul(%a, %b) : f32[B, S, S]", width: 19),
+            "outer product", "%a: f32[B, S, 1], %b: f32[B, 1, S]", "%y = mul(%a, %b) : f32[B, S, S]",
+            width: 19),
         GraphCase(
-            "mask on scores", "%a: f32[B, 3, S, S], %b: f32[B, 1, S, S]", "%y = add(%a, %b) : f32[B, 3, S, S]"),
+            "mask on scores", "%a: f32[B, 3, S, S], %b: f32[B, 1, S, S]", "%y = add(%a, %b) : f32[B, 3, S, S]"
+        ),
         GraphCase(
             "strided", "%a: f32[B, S, 7], %b: f32[B, 7, S]",
             """
@@ -86,7 +91,8 @@ import Testing
               %5 = minimum(%4, %a) : i64[B, S]
               %y = maximum(%5, %3) : i64[B, S]
             """, values: ["a": [-7, 3, 0, 12, -1], "b": [2, -3, 5, 7, -2]]),
-        GraphCase("div of i32", "%a: i32[B, S], %b: i32[]", "%y = div(%a, %b) : i32[B, S]",
+        GraphCase(
+            "div of i32", "%a: i32[B, S], %b: i32[]", "%y = div(%a, %b) : i32[B, S]",
             values: ["a": [-7, 8, 9], "b": [2]]),
         GraphCase("empty", "%a: f32[B, S, 9], %b: f32[9]", "%y = mul(%a, %b) : f32[B, S, 9]", width: 0),
         GraphCase("half types", "%a: f16[B, S], %b: f16[S]", "%y = add(%a, %b) : f16[B, S]"),
@@ -165,7 +171,8 @@ import Testing
               %1 = add(%x, %0) : f32[B, S, S]
               %y = softmax(%1) : f32[B, S, S]
             """, width: 23),
-        GraphCase("mean", "%x: f32[B, S, 7]", "%y = mean(%x) {dim = 1, keepdim = false} : f32[B, 7]", width: 70),
+        GraphCase(
+            "mean", "%x: f32[B, S, 7]", "%y = mean(%x) {dim = 1, keepdim = false} : f32[B, 7]", width: 70),
         GraphCase("mean of rows", "%x: f32[B, S, 300]", "%y = mean(%x) : f32[B, S, 1]"),
         GraphCase("sum", "%x: f32[B, S, 7]", "%y = sum(%x) {dim = 0, keepdim = false} : f32[S, 7]"),
         GraphCase("sum of integers", "", "%y = sum(%input_ids) {dim = -1} : i64[B, 1]"),

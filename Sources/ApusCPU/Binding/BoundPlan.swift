@@ -17,6 +17,8 @@ final class BoundPlan: PoolJob {
     private let weights: WeightStore
     private let launches: [Launch]
     private let extents: PlanExtents
+    /// Whether the launches have yet to take the symbols' values.
+    private var isStale = true
 
     /// Binds a plan.
     /// - Parameters:
@@ -78,12 +80,13 @@ final class BoundPlan: PoolJob {
     /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
     ///   answer, such as an index outside a table.
     func run(free: (String) -> Int?) throws(ApusError) {
-        let hasChanged = try context.symbols.update(free: free)
+        isStale = try context.symbols.update(free: free) || isStale
         context.faults.reset()
-        if hasChanged { try extents.check(context.symbols) }
+        if isStale { try extents.check(context.symbols) }
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
-        if hasChanged {
+        if isStale {
             for index in launches.indices { launches[index].resize() }
+            isStale = false
         }
         for index in launches.indices { try launches[index].reset() }
         pool.run(self)

@@ -17,6 +17,8 @@ final class SymbolValues {
     private let bounds: [ClosedRange<Int>]
     private var definitions: [Definition] = []
     private let values: UnsafeMutablePointer<Int>
+    /// Whether the last update ended early, with some values changed.
+    private var hasFailed = false
 
     /// Prepares the symbols of a plan; all are 0 until the first update.
     /// - Parameter input: The memory of an integer input, by its name.
@@ -94,7 +96,8 @@ final class SymbolValues {
     /// Takes the free symbols' values and computes the others; returns whether any has changed.
     /// - Throws: `.invalidInput` for a value that memory was not planned for.
     func update(free: (String) -> Int?) throws(ApusError) -> Bool {
-        var hasChanged = false
+        var hasChanged = hasFailed
+        hasFailed = true
         var index = 0
         while index < names.count {
             let value = value(at: index, free)
@@ -108,6 +111,7 @@ final class SymbolValues {
             values[index] = value
             index += 1
         }
+        hasFailed = false
         return hasChanged
     }
 

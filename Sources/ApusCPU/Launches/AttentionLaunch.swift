@@ -30,7 +30,8 @@ final class AttentionLaunch: Launch {
         guard sizes.count == 3, sizes[1] > 0, sizes[0] % sizes[1] == 0 else {
             return "the numbers of heads and the head size are not constant"
         }
-        if query.operands.count > 3, let mask = query.operands[3], mask.element != .f32, mask.element != .bool {
+        if query.operands.count > 3, let mask = query.operands[3], mask.element != .f32, mask.element != .bool
+        {
             return "the mask \(mask) is neither f32 nor boolean"
         }
         return nil

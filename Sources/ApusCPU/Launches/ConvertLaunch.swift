@@ -39,7 +39,8 @@ final class ConvertLaunch: Launch {
                 range.upperBound)
         } else {
             apus_to(
-                x.element.code, x.pointer, y.element.code, y.pointer, &nest, range.lowerBound, range.upperBound)
+                x.element.code, x.pointer, y.element.code, y.pointer, &nest, range.lowerBound,
+                range.upperBound)
         }
     }
 }

@@ -50,7 +50,8 @@ final class EmbeddingLaunch: Launch {
         var nest = nest
         let range = share(nest.count, worker, workers)
         let fault = apus_embedding_strided(
-            kernels, table.pointer, dtype, table.size(0), width, ids.element.code, ids.pointer, y.floats, &nest,
+            kernels, table.pointer, dtype, table.size(0), width, ids.element.code, ids.pointer, y.floats,
+            &nest,
             range.lowerBound, range.upperBound)
         if fault != 0 { faults.report(index) }
     }

@@ -104,7 +104,8 @@ final class SoftmaxLaunch: Launch {
         var nest = nest
         let range = share(nest.count, worker, workers)
         apus_softmax_strided(
-            kernels, x.floats, x.size(axis), x.stride(axis), y.floats, y.stride(axis), &nest, range.lowerBound,
+            kernels, x.floats, x.size(axis), x.stride(axis), y.floats, y.stride(axis), &nest,
+            range.lowerBound,
             range.upperBound, context.scratch[worker]?.assumingMemoryBound(to: Float.self))
     }
 }

@@ -35,7 +35,8 @@ struct InspectCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Which text to print (default: lowered; of an engine: engine; of a graph, what it became).", valueName: "stage"))
+            "Which text to print (default: lowered; of an engine: engine; of a graph, what it became).",
+            valueName: "stage"))
     var stage: Stage?
 
     @Option(

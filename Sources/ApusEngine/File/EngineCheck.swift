@@ -269,7 +269,8 @@ struct EngineCheck {
                 continue
             }
             let order = index == 0 ? entry.resultOrder : nil
-            let expected = order.map { Layout.dense(tensor.type.shape, order: $0) } ?? .dense(tensor.type.shape)
+            let expected =
+                order.map { Layout.dense(tensor.type.shape, order: $0) } ?? .dense(tensor.type.shape)
             try require(
                 tensor.layout == expected, place, "result \(index) to lie as \(expected)",
                 got: "'\(tensor.name)' \(tensor.layout)")

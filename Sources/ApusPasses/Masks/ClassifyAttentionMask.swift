@@ -75,7 +75,9 @@ struct ClassifyAttentionMask: Pass {
             visible, queries: query[2], keys: key[2], analysis.domain, text)
         var reason = decision.reason
         if analysis.isUsingPositions { reason += ", as \(RotaryAnalysis.positionInput) rise by one" }
-        if decision.maskClass == .general, let more = Self.obstacle(analysis, tables) { reason += "; " + more }
+        if decision.maskClass == .general, let more = Self.obstacle(analysis, tables) {
+            reason += "; " + more
+        }
         return MaskReport(layer: layer, decision.maskClass, reason: reason)
     }
 

@@ -21,7 +21,8 @@ struct MaskDecision {
         var cells = Cells(visible, domain)
         let distance =
             Dimension.symbol(IndexDomain.query) - .symbol(IndexDomain.key) + keys - queries
-        guard let (form, _) = Formula.normalized(distance), cells.combinationCount(except: form) <= Self.combinationLimit
+        guard let (form, _) = Formula.normalized(distance),
+            cells.combinationCount(except: form) <= Self.combinationLimit
         else {
             (maskClass, reason) = (.general, "visible where \(text(visible))")
             return
@@ -70,7 +71,9 @@ struct MaskDecision {
     }
 
     /// The values of `form` that are visible under a choice of all else.
-    private static func distances(_ formula: Formula, _ form: Dimension, _ choice: Cells.Choice) -> IntervalSet {
+    private static func distances(_ formula: Formula, _ form: Dimension, _ choice: Cells.Choice)
+        -> IntervalSet
+    {
         switch formula {
         case .constant(let value): return value ? .all : .empty
         case .region(form, let set): return set

@@ -23,7 +23,9 @@ enum PlanCoding {
     }
 
     /// Reads what ``json(_:_:_:)`` gives; ``EngineCheck`` tells whether it makes sense.
-    static func read(_ json: JSON, _ plugins: PluginRegistry) throws(ApusError) -> (plan: Plan, regions: [WeightStore.Region]) {
+    static func read(_ json: JSON, _ plugins: PluginRegistry) throws(ApusError) -> (
+        plan: Plan, regions: [WeightStore.Region]
+    ) {
         let root = FieldReader(json)
         var symbols: [Symbol] = []
         for field in try root["symbols"].elements {
