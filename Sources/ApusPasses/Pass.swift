@@ -22,6 +22,8 @@ public struct PassNotes: Sendable {
     public var masks: [MaskReport] = []
     /// One line for each attention that the pass met.
     public var attention: [AttentionReport] = []
+    /// What a user should hear of beside that.
+    public var remarks: [String] = []
 
     /// Makes empty notes.
     public init(registry: OpRegistry = .standard, weights: (any WeightSource)? = nil) {

@@ -17,6 +17,8 @@ public struct PassReport: Sendable {
     public let attention: [AttentionReport]
     /// What is known of the attentions' masks after the pass.
     public let masks: [MaskReport]
+    /// What a user should hear of beside that.
+    public let remarks: [String]
 }
 
 /// Runs passes one after the other: verifies after each that changed something, times, dumps, checks.
@@ -64,6 +66,7 @@ public struct PassManager: Sendable {
             let old = fingerprint
             do {
                 notes.attention = []
+                notes.remarks = []
                 let start = ContinuousClock.now
                 try pass.run(&graph, &notes)
                 let duration = ContinuousClock.now - start
@@ -73,7 +76,7 @@ public struct PassManager: Sendable {
                     PassReport(
                         pass: pass.name, duration: duration, nodeCountBefore: before.nodes.count,
                         nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention,
-                        masks: notes.masks)
+                        masks: notes.masks, remarks: notes.remarks)
                 )
                 if hasChanged {
                     try graph.verify(registry: registry)
