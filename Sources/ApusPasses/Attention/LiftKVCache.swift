@@ -168,11 +168,12 @@ struct LiftKVCache: Pass {
         for cache in inputs where uses[cache.index] > 0 {
             throw ApusError(.unsupported, "the cache %\(graph.name(of: cache) ?? "") is still read")
         }
-        graph.removeInputs { value in
+        let unused = graph.inputs.filter { value in
             let type = graph.type(of: value)
             let isCounter = uses[value.index] == 0 && type.element.isInteger && type.rank <= 1
             return inputs.contains(value) || (isCounter && graph.name(of: value) != Self.cachePosition)
         }
+        graph.removeInputs(where: unused.contains)
         renamePositions(&graph)
     }
 
