@@ -1,3 +1,5 @@
+import ApusGraph
+
 /// Every input and output of an engine: the one list that compiler and runtime share.
 ///
 /// Shapes: `B` sequences of a batch, `S` new tokens each (shorter sequences are padded on the right), `C` capacity
@@ -23,6 +25,14 @@ public enum Bindings {
     public static func kvCacheLayer(_ name: String) -> Int? {
         name.hasPrefix("kv_cache_") ? Int(name.dropFirst("kv_cache_".count)) : nil
     }
+
+    /// The shape of each input whose memory the runtime owns; caches are as large as a plan says.
+    static let shapes: [String: [Dimension]] = [
+        inputIDs: [.symbol(batchSymbol), .symbol(tokensSymbol)],
+        positionIDs: [.symbol(batchSymbol), .symbol(tokensSymbol)],
+        contextLengths: [.symbol(batchSymbol)], kvCacheStartIndex: [.symbol(startSymbol)],
+        lastTokenIDs: [.symbol(batchSymbol)],
+    ]
 
     /// Symbol of the batch size.
     public static let batchSymbol = "B"

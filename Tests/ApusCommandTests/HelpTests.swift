@@ -9,10 +9,11 @@ import Testing
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden")
 
-    @Test(arguments: ["apus", "run", "tokenize", "synth", "bench", "inspect", "doctor"])
+    @Test(arguments: ["apus", "run", "compile", "tokenize", "synth", "bench", "inspect", "doctor"])
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
-            "run": RunCommand.self, "tokenize": TokenizeCommand.self, "synth": SynthCommand.self,
+            "run": RunCommand.self, "compile": CompileCommand.self, "tokenize": TokenizeCommand.self,
+            "synth": SynthCommand.self,
             "bench": BenchCommand.self, "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
         ]
         let help =
@@ -31,6 +32,6 @@ import Testing
     }
 
     @Test func everyCommandHasAGolden() {
-        #expect(ApusTool.configuration.subcommands.count == 6)
+        #expect(ApusTool.configuration.subcommands.count == 7)
     }
 }

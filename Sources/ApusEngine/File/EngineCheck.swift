@@ -140,7 +140,12 @@ struct EngineCheck {
                     type.element == tensor.type.element && type.elementCount == tensor.type.elementCount,
                     place,
                     "as many elements as \(type)", got: "\(tensor.type)")
-            case .activation, .input: break
+            case .input(let name):
+                guard let shape = Bindings.shapes[name] else { break }
+                try require(
+                    tensor.type.shape == shape, place,
+                    "a shape [\(shape.map(\.description).joined(separator: ", "))]", got: "\(tensor.type)")
+            case .activation: break
             }
         }
     }
@@ -174,7 +179,7 @@ struct EngineCheck {
             throw EngineFileHeader.damaged(
                 "\(EngineSection.plan): \(place)", "\(step.op).\(problem.label)", problem.message)
         }
-        try require(types == results, place, "results of its op's types", got: "\(results)")
+        try require(types == results, place, "results \(types ?? [])", got: "\(results)")
         try checkKernel(
             step, place,
             KernelQuery(op: step.op, operands: operands, results: results, attributes: step.attributes))
@@ -219,16 +224,31 @@ struct EngineCheck {
             let shape = plan.tensors[tensor].type.shape
             return dimension < shape.count ? shape[dimension].constant ?? 0 : 0
         }
+        /// The input that an operand is, nil if it is computed.
+        func input(_ operand: Int) -> String? {
+            guard operand < step.operands.count, let tensor = step.operands[operand],
+                case .input(let name) = plan.tensors[plan.root(of: tensor)].storage
+            else { return nil }
+            return name
+        }
         switch step.op {
         case "embedding":
-            guard let indices = step.operands[1],
-                case .input(let name) = plan.tensors[plan.root(of: indices)].storage
-            else { return }
-            let least =
-                name == Bindings.inputIDs ? blueprint.info.vocabularySize : blueprint.info.maxPositions
+            guard let name = input(1) else { return }
+            let rowCounts = [
+                Bindings.inputIDs: blueprint.info.vocabularySize,
+                Bindings.positionIDs: blueprint.info.maxPositions,
+            ]
+            let least = rowCounts[name] ?? .max
+            try require(
+                rowCounts[name] != nil, place,
+                "indices '\(Bindings.inputIDs)' or '\(Bindings.positionIDs)'", got: "'\(name)'")
             try require(
                 rows(0, 0) >= least, place, "a table of at least \(least) rows for \(name)",
                 got: "\(rows(0, 0))")
+        case "gather_last_token":
+            let name = input(1) ?? ""
+            try require(
+                name == Bindings.lastTokenIDs, place, "indices '\(Bindings.lastTokenIDs)'", got: "'\(name)'")
         case "attention_plugin":
             let least = blueprint.info.maxPositions
             try require(
