@@ -75,11 +75,11 @@ public final class LanguageModel: @unchecked Sendable {
         try options.validate()
         let start = ContinuousClock.now
         switch options.backend {
-        case .plugin:
+        case .plugin, .sdpa, .iattention:
             let backend = try CPUBackend(threads: options.threads)
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
-                options: CompileOptions(precision: options.precision), backend: backend, progress: progress)
+                options: options.compile, backend: backend, progress: progress)
             self.engine = engine
             compute = .engine(engine, backend)
             precision = engine.precision

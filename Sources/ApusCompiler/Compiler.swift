@@ -9,15 +9,26 @@ import Synchronization
 public struct CompileOptions: Sendable {
     /// Element type of the weights of matrix products and of the KV cache; nil is the checkpoint's own.
     public var precision: ElementType?
+    /// What attention becomes; the reference backend compiles nothing.
+    public var backend: BackendKind
+    /// Where keys and values are kept; nil is the first that the backend goes with.
+    public var cache: CacheKind?
+    /// Whether static caches are updated in place where that is proven to be right.
+    public var aliasKVCache: Bool
     /// Folder that gets the graph's text before and after each pass; nil for none.
     public var dumpDirectory: String?
     /// Called with the graph before and after each pass, to compare them.
     public var check: PassManager.Check?
 
     /// Makes options.
-    public init(precision: ElementType? = nil, dumpDirectory: String? = nil, check: PassManager.Check? = nil)
-    {
+    public init(
+        precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
+        aliasKVCache: Bool = true, dumpDirectory: String? = nil, check: PassManager.Check? = nil
+    ) {
         self.precision = precision
+        self.backend = backend
+        self.cache = cache
+        self.aliasKVCache = aliasKVCache
         self.dumpDirectory = dumpDirectory
         self.check = check
     }
@@ -36,8 +47,9 @@ public enum Compiler {
     }
 
     /// Runs the passes: from an imported graph to the one that kernels are chosen for.
-    /// - Throws: What a pass throws, and `.unsupported` if an attention layer found no fast kernel, with the reason.
     /// - Parameter plugins: What the graph may use beside the ops of Apus.
+    /// - Throws: What a pass throws, `.invalidInput` for a backend and a cache that do not go together, and
+    ///   `.unsupported` if an attention layer does not fit the plugin, with the reason.
     public static func lower(
         _ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions(),
         plugins: PluginRegistry = PluginRegistry()
@@ -49,11 +61,19 @@ public enum Compiler {
         }
         let manager = PassManager(
             registry: plugins.ops(), dumpDirectory: options.dumpDirectory, check: options.check)
-        let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
+        let cache = try options.backend.cache(options.cache)
+        guard options.backend != .reference else {
+            throw ApusError(
+                .invalidInput, "the reference backend runs graphs as they are; there is no engine")
+        }
+        let passes = Pipeline.standard(
+            PipelineOptions(
+                precision: precision, kvCache: precision, backend: options.backend, cache: cache,
+                aliasKVCache: options.aliasKVCache))
         let (lowered, reports) = try manager.run(graph, passes)
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
         let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
-        guard missed.isEmpty else {
+        guard missed.isEmpty || options.backend != .plugin else {
             throw ApusError(
                 .unsupported,
                 "\(missed.count) attention layer(s) do not fit the attention plugin:"

@@ -18,6 +18,8 @@ public struct PassNotes: Sendable {
     public let registry: OpRegistry
     /// One line for each attention that the pass met.
     public var attention: [AttentionReport] = []
+    /// One line for each static cache that the pass met.
+    public var caches: [CacheReport] = []
 
     /// Makes empty notes.
     public init(registry: OpRegistry = .standard) { self.registry = registry }

@@ -15,6 +15,8 @@ public struct PassReport: Sendable {
     public let hasChanged: Bool
     /// One line for each attention that the pass met.
     public let attention: [AttentionReport]
+    /// One line for each static cache that the pass met.
+    public let caches: [CacheReport]
 }
 
 /// Runs passes one after the other: verifies after each that changed something, times, dumps, checks.
@@ -63,8 +65,8 @@ public struct PassManager: Sendable {
                 reports.append(
                     PassReport(
                         pass: pass.name, duration: duration, nodeCountBefore: before.nodes.count,
-                        nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention)
-                )
+                        nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention,
+                        caches: notes.caches))
                 if hasChanged {
                     try graph.verify(registry: registry)
                     try check?(pass.name, before, graph)

@@ -157,11 +157,11 @@ struct GraphPicture {
                 section.layers.count == 1
                 ? "layer \(section.layers.lowerBound)"
                 : "layers \(section.layers.lowerBound)…\(section.layers.upperBound - 1)  (× \(section.layers.count))"
-            return "<rect x=\"\(Self.number(left - 14))\" y=\"\(Self.number(top - half - 12))\" "
+            return "<rect x=\"\(Self.number(left - 14))\" y=\"\(Self.number(top - half - 18))\" "
                 + "width=\"\(Self.number(right - left + 28))\" "
-                + "height=\"\(Self.number(bottom - top + 2 * half + 24))\" rx=\"8\" fill=\"#f6f8ff\" "
+                + "height=\"\(Self.number(bottom - top + 2 * half + 28))\" rx=\"8\" fill=\"#f6f8ff\" "
                 + "stroke=\"#8aa\" stroke-dasharray=\"5 4\"/>"
-                + "<text x=\"\(Self.number(left - 6))\" y=\"\(Self.number(top - half - 1))\" fill=\"#357\" "
+                + "<text x=\"\(Self.number(left - 6))\" y=\"\(Self.number(top - half - 6))\" fill=\"#357\" "
                 + "font-weight=\"bold\">\(label)</text>"
         }
     }

@@ -24,6 +24,9 @@ struct LayerFolding {
         let producers = graph.producers()
         var isWeight = [Bool](repeating: false, count: graph.nodes.count)
         var layers = [Int?](repeating: nil, count: graph.nodes.count)
+        /// The layer of the weights that a node itself uses, and whether it uses any.
+        var owners = layers
+        var usesWeights = isWeight
         let layerCount = Self.layerCount(graph)
         for (position, node) in graph.nodes.enumerated() {
             let sources = node.operands.compactMap { $0 }.map { producers[$0.index] }.filter { $0 >= 0 }
@@ -37,15 +40,36 @@ struct LayerFolding {
                 continue
             }
             let weights = sources.filter { isWeight[$0] && graph.nodes[$0].op != "constant" }
-            let own = weights.compactMap { layers[$0] }.max()
-            let inherited = sources.filter { !isWeight[$0] }.compactMap { layers[$0] }.max()
-            // A weight outside the layers that is used after them is the final norm or the head.
-            let isTail = own == nil && !weights.isEmpty && inherited != nil
-            layers[position] = own ?? (isTail ? layerCount : inherited)
+            owners[position] = weights.compactMap { layers[$0] }.max()
+            usesWeights[position] = !weights.isEmpty
+            layers[position] =
+                owners[position] ?? sources.filter { !isWeight[$0] }.compactMap { layers[$0] }.max()
         }
-        Self.pullIntoUsers(graph, producers, isWeight, &layers)
+        Self.cutTail(graph, producers, isWeight, owners, usesWeights, layerCount, &layers)
+        Self.pullIntoUsers(graph, producers, isWeight, owners, usesWeights, &layers)
         self.isWeight = isWeight
         sections = Self.fold(graph, layers, isWeight, layerCount, producers)
+    }
+
+    /// The final norm and the head: what uses a weight of no layer, and that no layer uses, with all that follows.
+    private static func cutTail(
+        _ graph: Graph, _ producers: [Int], _ isWeight: [Bool], _ owners: [Int?], _ usesWeights: [Bool],
+        _ layerCount: Int, _ layers: inout [Int?]
+    ) {
+        var feedsLayer = owners.map { $0 != nil }
+        for position in graph.nodes.indices.reversed() where feedsLayer[position] {
+            for case let value? in graph.nodes[position].operands where producers[value.index] >= 0 {
+                feedsLayer[producers[value.index]] = true
+            }
+        }
+        var isTail = [Bool](repeating: false, count: graph.nodes.count)
+        for (position, node) in graph.nodes.enumerated() where !isWeight[position] && !feedsLayer[position] {
+            let follows = node.operands.contains { value in
+                value.map { producers[$0.index] >= 0 && isTail[producers[$0.index]] } ?? false
+            }
+            isTail[position] = follows || (usesWeights[position] && layers[position] != nil)
+            if isTail[position] { layers[position] = layerCount }
+        }
     }
 
     private static func layer(_ node: Node) -> Int? {
@@ -57,9 +81,11 @@ struct LayerFolding {
         (graph.nodes.compactMap(layer).max() ?? -1) + 1
     }
 
-    /// A node before the layers that only one layer uses, such as that layer's slice of the mask, is drawn in it.
+    /// Moves nodes without weights into the layer that alone uses them: a layer's slice of the mask, or the mean
+    /// square that the next layer's norm begins with. What adds up a layer's result stays in that layer.
     private static func pullIntoUsers(
-        _ graph: Graph, _ producers: [Int], _ isWeight: [Bool], _ layers: inout [Int?]
+        _ graph: Graph, _ producers: [Int], _ isWeight: [Bool], _ owners: [Int?], _ usesWeights: [Bool],
+        _ layers: inout [Int?]
     ) {
         var users = [[Int]](repeating: [], count: graph.nodes.count)
         for (position, node) in graph.nodes.enumerated() {
@@ -67,9 +93,12 @@ struct LayerFolding {
                 users[producers[value.index]].append(position)
             }
         }
-        for position in graph.nodes.indices.reversed() where layers[position] == nil && !isWeight[position] {
+        for position in graph.nodes.indices.reversed() where !isWeight[position] && !usesWeights[position] {
+            let endsLayer = graph.nodes[position].operands.contains { value in
+                value.map { producers[$0.index] >= 0 && owners[producers[$0.index]] != nil } ?? false
+            }
             let targets = Set(users[position].map { layers[$0] })
-            if targets.count == 1, let only = targets.first { layers[position] = only }
+            if !endsLayer, targets.count == 1, let only = targets.first { layers[position] = only }
         }
     }
 

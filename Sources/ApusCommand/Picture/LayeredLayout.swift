@@ -31,8 +31,12 @@ struct LayeredLayout {
     ) {
         var slots = widths.map { Slot(width: $0, rank: 0) }
         var (floor, deepest) = (0, -1)
+        var groupStarts: [Int] = []
         for node in widths.indices {
-            if node > 0, groups[node] != groups[node - 1] { floor = deepest + 1 }
+            if node > 0, groups[node] != groups[node - 1] {
+                floor = deepest + 1
+                groupStarts.append(floor)
+            }
             slots[node].rank = floor
             for edge in edges where edge.to == node {
                 slots[node].rank = max(slots[node].rank, slots[edge.from].rank + 1)
@@ -62,12 +66,15 @@ struct LayeredLayout {
         let left = slots.map { $0.x - $0.width / 2 }.min() ?? 0
         let step = boxHeight + rankGap
         func point(_ index: Int) -> (x: Double, y: Double) {
-            (slots[index].x - left + gap, Double(slots[index].rank) * step + boxHeight / 2 + rankGap)
+            let rank = slots[index].rank
+            // Groups stand apart by half a gap more, for a frame and its title.
+            let shift = Double(groupStarts.filter { $0 <= rank }.count) * rankGap / 2
+            return (slots[index].x - left + gap, Double(rank) * step + boxHeight / 2 + rankGap + shift)
         }
         centres = widths.indices.map(point)
         routes = chains.map { $0.map(point) }
         width = (slots.map { $0.x + $0.width / 2 }.max() ?? 0) - left + 2 * gap
-        height = Double(ranks.count) * step + rankGap
+        height = Double(ranks.count) * step + rankGap + Double(groupStarts.count) * rankGap / 2
     }
 
     /// Orders each rank by the mean place of its neighbours, down and up again.

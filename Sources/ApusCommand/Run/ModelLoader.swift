@@ -52,15 +52,19 @@ struct ModelLoader {
             "model \(info.modelType): \(info.layerCount) layers, vocabulary \(info.vocabularySize), "
                 + "\(info.maxPositions) positions, \(info.precision.rawValue); end tokens \(info.endTokens)")
         Self.tell("tokenizer: " + (tokenizer.map { "\($0.vocabularySize) tokens" } ?? "none"))
-        guard options.backend == .plugin else { return }
+        guard options.backend != .reference else { return }
         let lowered = try Compiler.lower(
-            imported.graph, info: info, options: CompileOptions(precision: options.precision))
+            imported.graph, info: info,
+            options: CompileOptions(
+                precision: options.precision, backend: options.backend, cache: options.cache,
+                aliasKVCache: options.aliasKVCache))
         for pass in lowered.passes {
             let change =
                 pass.hasChanged ? "\(pass.nodeCountBefore) → \(pass.nodeCountAfter) nodes" : "no change"
             Self.tell(
                 "pass \(pass.pass): \(change), \(Figures.duration(seconds: pass.duration / .seconds(1)))")
             for line in pass.attention { Self.tell("  \(line)") }
+            for line in pass.caches { Self.tell("  \(line)") }
         }
     }
 

@@ -41,6 +41,15 @@ public struct NodeView {
         }
     }
 
+    /// A size attribute, constant or symbolic.
+    public func size(_ name: String) -> Dimension? {
+        switch attribute(name) {
+        case .int(let value)?: Dimension(value)
+        case .dimension(let value)?: value
+        default: nil
+        }
+    }
+
     /// A boolean attribute, false if missing.
     public func bool(_ name: String) -> Bool { attribute(name) == .bool(true) }
 
