@@ -79,13 +79,17 @@ public final class LanguageModel: @unchecked Sendable {
             let backend = try CPUBackend(threads: options.threads)
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
-                options: options.compile, backend: backend, progress: progress)
+                options: options.compile, plugins: options.plugins, backend: backend,
+                progress: progress)
             self.engine = engine
             compute = .engine(engine, backend)
             precision = engine.precision
         case .reference:
             engine = nil
-            compute = .reference(try Interpreter(graph: model.graph, weights: model.weights))
+            compute = .reference(
+                try Interpreter(
+                    graph: model.graph, weights: model.weights, registry: options.plugins.ops(),
+                    functions: options.plugins.referenceFunctions))
             precision = .f32
         }
         buildSeconds = (ContinuousClock.now - start) / .seconds(1)
