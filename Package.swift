@@ -59,6 +59,10 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "AttentionPluginTests",
+            dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusCommandTests",
             dependencies: [
                 "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -86,7 +86,7 @@ public final class LanguageModel: @unchecked Sendable {
         if case .engine(let file) = source.content {
             let backend = try CPUBackend(threads: options.threads)
             do throws(ApusError) {
-                compute = .engine(try file.load(for: backend, progress: progress), backend)
+                compute = .engine(try file.load(for: backend, plugins: options.plugins, progress: progress), backend)
             } catch {
                 // A damaged entry of the cache costs time and nothing else.
                 guard source.cacheSlot != nil, error.code != .outOfMemory else { throw error }
@@ -160,10 +160,13 @@ public final class LanguageModel: @unchecked Sendable {
             let backend = try CPUBackend(threads: options.threads)
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
-                options: options.compile, backend: backend, progress: progress)
+                options: options.compile, plugins: options.plugins, backend: backend, progress: progress)
             return .engine(engine, backend)
         case .reference:
-            return .reference(try Interpreter(graph: model.graph, weights: model.weights))
+            return .reference(
+                try Interpreter(
+                    graph: model.graph, weights: model.weights, registry: options.plugins.ops(),
+                    functions: options.plugins.referenceFunctions))
         }
     }
 

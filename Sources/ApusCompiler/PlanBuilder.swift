@@ -122,14 +122,29 @@ struct PlanBuilder {
             unsupported.append("\(node.op): operand \(operand), which it updates in place, is absent")
             return 0
         }
-        var root = tensor
-        while case .alias(let next) = tensors[root].storage { root = next }
-        if case .weight = tensors[root].storage {
+        let shared = shared(value)
+        if case .weight = tensors[shared.root].storage {
             unsupported.append("\(node.op): updates %\(tensors[tensor].name) in place, which is a weight")
-        } else if uses[value.index] > 1 {
+        } else if shared.hasOtherUse {
             unsupported.append(
                 "\(node.op): updates %\(tensors[tensor].name) in place, which something else uses too")
         }
         return tensor
+    }
+
+    /// The tensor that owns a value's bytes, and whether more than one op uses them, as they are or reshaped.
+    private func shared(_ value: Value) -> (root: Int, hasOtherUse: Bool) {
+        var (current, hasOtherUse) = (value, uses[value.index] > 1)
+        var root = indices[value] ?? 0
+        while case .alias(let next) = tensors[root].storage {
+            root = next
+            let source = graph.nodes.first { $0.results.contains(current) }?.operands.first {
+                $0.flatMap { indices[$0] } == next
+            }
+            guard let source = source ?? nil else { break }
+            current = source
+            hasOtherUse = hasOtherUse || uses[current.index] > 1
+        }
+        return (root, hasOtherUse)
     }
 }
