@@ -115,7 +115,8 @@ public final class LanguageModel: @unchecked Sendable {
     public func makeExecutor(_ limits: SessionLimits) throws(ApusError) -> any Executor {
         switch compute {
         case .engine(let engine, let backend): try backend.makeExecutor(engine, limits: limits)
-        case .reference(let interpreter): ReferenceExecutor(interpreter, model: info, limits: limits)
+        case .reference(let interpreter):
+            RecomputingExecutor(ReferenceComputer(interpreter), model: info, limits: limits)
         }
     }
 

@@ -26,10 +26,15 @@ final class Frame {
     let lengths: UnsafeMutablePointer<Int32>
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
+    /// Changes whenever the sizes that kernels take from a pass do.
+    private(set) var sizeVersion = 0
     private let storage: UnsafeMutablePointer<Int32>
     private let limits: SessionLimits
+    /// Whether sizes follow from where a pass starts, as they do with a static cache.
+    private let isStartASize: Bool
 
-    init(limits: SessionLimits) {
+    init(_ plan: Plan, limits: SessionLimits) {
+        isStartASize = plan.symbols.contains { $0.definition == .input(Bindings.startIndex) }
         self.limits = limits
         let count = limits.batch * limits.chunk
         storage = .allocate(capacity: 5 * count + 3 * limits.batch)
@@ -59,12 +64,26 @@ final class Frame {
     /// Number of elements of a shape in this pass.
     func count(_ dimension: Dimension) -> Int { dimension.evaluate(value(of:)) ?? 0 }
 
-    /// Takes the inputs of a pass and checks them; returns whether batch or width changed.
+    /// The memory of an input that the frame holds. A static cache's indices are those of the first sequence, which
+    /// all sequences of a pass share.
+    func pointer(of input: String) -> UnsafeMutableRawPointer? {
+        switch input {
+        case Bindings.inputIDs: UnsafeMutableRawPointer(tokens)
+        case Bindings.positionIDs: UnsafeMutableRawPointer(positions)
+        case Bindings.contextLengths, Bindings.endIndex: UnsafeMutableRawPointer(lengths)
+        case Bindings.kvCacheStartIndex, Bindings.startIndex: UnsafeMutableRawPointer(starts)
+        case Bindings.lastTokenIDs: UnsafeMutableRawPointer(lastTokens)
+        default: nil
+        }
+    }
+
+    /// Takes the inputs of a pass and checks them.
+    /// - Throws: `.invalidInput` for counts or ids out of range.
     func load(
         tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,
         maxPositions: Int
-    ) throws(ApusError) -> Bool {
+    ) throws(ApusError) {
         guard (1...limits.batch).contains(batch), (1...limits.chunk).contains(width) else {
             throw ApusError(
                 .invalidInput,
@@ -78,6 +97,7 @@ final class Frame {
                     + "\(newCounts.count), \(cachedCounts.count)")
         }
         let bound = min(limits.capacity, maxPositions)
+        let oldStart = starts[0]
         for row in 0..<batch {
             let (new, cached) = (Int(newCounts[row]), Int(cachedCounts[row]))
             guard (1...width).contains(new), cached >= 0, cached + new <= bound else {
@@ -104,9 +124,10 @@ final class Frame {
                 sequences[index] = Int32(row)
             }
         }
-        let hasChanged = batch != self.batch || width != self.width
+        if batch != self.batch || width != self.width || (isStartASize && starts[0] != oldStart) {
+            sizeVersion += 1
+        }
         self.batch = batch
         self.width = width
-        return hasChanged
     }
 }

@@ -49,10 +49,15 @@ public struct BufferPlan: Sendable {
     }
 
     /// Plans the activations of `plan` for sessions within `limits`.
+    /// - Parameters:
+    ///   - plan: The plan.
+    ///   - limits: The largest sizes.
+    ///   - held: Activations whose memory lies elsewhere, such as the updates of caches.
     /// - Throws: `.internal` if a shape mentions a symbol that limits do not bound.
-    public init(_ plan: Plan, limits: SessionLimits) throws(ApusError) {
+    public init(_ plan: Plan, limits: SessionLimits, held: Set<Int> = []) throws(ApusError) {
         var intervals: [Interval] = []
-        for (index, tensor) in plan.tensors.enumerated() where tensor.storage == .activation {
+        for (index, tensor) in plan.tensors.enumerated()
+        where tensor.storage == .activation && !held.contains(index) {
             guard let count = tensor.type.elementCount.evaluate(limits.value(of:)) else {
                 throw ApusError(
                     .internal, "tensor \(tensor.name): no bound for the size of \(tensor.type)")

@@ -19,6 +19,9 @@ public struct Engine: Sendable {
         self.precision = precision
     }
 
+    /// How keys and values are kept.
+    public var cacheMode: CacheMode { plan.cacheMode }
+
     /// Bytes that a decode step must read.
     ///
     /// These are all weights of linear layers and the output head, and the live part of the KV cache. An embedding

@@ -1,0 +1,57 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+import CApusCPU
+
+/// Computes whole sequences with a plan that has no cache.
+final class PlanComputer: SequenceComputer {
+    let batchLimit: Int
+    let workingBytes: Int
+    private let vocabularySize: Int
+    private let maxPositions: Int
+    private let frame: Frame
+    private let plan: BoundPlan
+    private let memory: PlanMemory
+    private let engine: Engine
+    private let lengths: UnsafeMutableBufferPointer<Int32>
+    private let zeros: UnsafeMutableBufferPointer<Int32>
+
+    /// - Parameter limits: Sequences of up to the capacity are computed in one pass, whatever the chunk.
+    init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
+        throws(ApusError)
+    {
+        self.engine = engine
+        batchLimit = engine.plan.hasSymbolicBatch ? limits.batch : 1
+        vocabularySize = engine.info.vocabularySize
+        maxPositions = engine.info.maxPositions
+        let limits = SessionLimits(batch: batchLimit, chunk: limits.capacity, capacity: limits.capacity)
+        frame = Frame(engine.plan, limits: limits)
+        memory = try PlanMemory(engine.plan, limits: limits)
+        plan = try BoundPlan(
+            engine, frame: frame, limits: limits, memory: memory, held: [:], kernels: kernels, pool: pool)
+        workingBytes = memory.arena.byteCount + memory.scratchBytes * pool.count
+        lengths = .allocate(capacity: batchLimit)
+        lengths.initialize(repeating: 0)
+        zeros = .allocate(capacity: batchLimit)
+        zeros.initialize(repeating: 0)
+    }
+
+    deinit {
+        lengths.deallocate()
+        zeros.deallocate()
+    }
+
+    func compute(
+        _ tokens: UnsafeBufferPointer<Int32>, count: Int, length: Int,
+        into logits: UnsafeMutableBufferPointer<Float>
+    ) throws(ApusError) {
+        lengths.update(repeating: Int32(length))
+        try frame.load(
+            tokens: tokens, batch: count, width: length,
+            newCounts: UnsafeBufferPointer(rebasing: lengths[..<count]),
+            cachedCounts: UnsafeBufferPointer(rebasing: zeros[..<count]), vocabularySize: vocabularySize,
+            maxPositions: maxPositions)
+        plan.run()
+        _ = logits.update(from: UnsafeBufferPointer(start: plan.logits, count: count * vocabularySize))
+    }
+}
