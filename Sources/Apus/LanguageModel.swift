@@ -148,7 +148,7 @@ public final class LanguageModel: @unchecked Sendable {
     /// Positions of a KV cache that is planned for a call: few calls need a new one.
     private static let contextGrain = 256
     /// Tokens of a pass that keep all cores busy with little memory.
-    private static let defaultChunk = 512
+    static let defaultChunk = 512
 
     /// The generator of the last call, or a new one if that has no room.
     private func generator(for prompts: [[Int32]], _ options: GenerationOptions) throws(ApusError)

@@ -21,8 +21,8 @@ struct ApusTool: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, TokenizeCommand.self, SynthCommand.self, BenchCommand.self, InspectCommand.self,
-            DoctorCommand.self,
+            RunCommand.self, TokenizeCommand.self, SynthCommand.self, BenchCommand.self, MatrixCommand.self,
+            InspectCommand.self, DoctorCommand.self,
         ])
 
     static func main() {

@@ -115,7 +115,8 @@ public final class RecomputingExecutor: Executor {
     private func take(_ new: UnsafeBufferPointer<Int32>, _ row: Int, behind cached: Int) {
         let history = histories + row * limits.capacity
         let length = cached + new.count
-        var isSame = length == lengths[row]
+        // Only a row that waits for others repeats its last token; whatever else comes again is computed again.
+        var isSame = length == lengths[row] && new.count == 1 && cached > 0
         for index in 0..<new.count where history[cached + index] != new[index] {
             history[cached + index] = new[index]
             isSame = false

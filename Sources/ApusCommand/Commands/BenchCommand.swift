@@ -51,11 +51,8 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp("Threads that compute (default: one for each physical core).", valueName: "n,..."))
     var threads: CommaList<Int>?
 
-    @Option(
-        help: ArgumentHelp(
-            "What computes: kernels with the AttentionPlugin, or the slow FP32 interpreter.",
-            valueName: "name"))
-    var backend = BackendChoice.plugin
+    @OptionGroup
+    var backends: BackendFlags
 
     @Option(help: ArgumentHelp("Timed generations of each row.", valueName: "n"))
     var iterations = 5

@@ -34,7 +34,13 @@ struct InspectCommand: ParsableCommand {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
+    @OptionGroup
+    var backends: BackendFlags
+
     mutating func validate() throws {
+        guard try backends.variant().backend != .reference || stage == .imported else {
+            throw ValidationError("--backend reference runs the graph as imported: add --stage imported.")
+        }
         guard (model == nil) != (config == nil) else {
             throw ValidationError("Give either --model or --config.")
         }
@@ -46,7 +52,10 @@ struct InspectCommand: ParsableCommand {
         if stage == .imported {
             try output.write(imported.graph.text())
         } else {
-            let options = CompileOptions(precision: precision?.element)
+            let variant = try backends.variant()
+            let options = CompileOptions(
+                precision: precision?.element, backend: variant.backend, cache: variant.cache,
+                aliasKVCache: variant.isAliased)
             let lowered = try Compiler.lower(imported.graph, info: imported.info, options: options)
             if stage == .lowered {
                 try output.write(lowered.graph.text())
@@ -59,7 +68,7 @@ struct InspectCommand: ParsableCommand {
     }
 
     private func importModel() throws(ApusError) -> ImportedModel {
-        if let model { return try Importer.importCheckpoint(folder: model) }
+        if let model { return try ModelLoader.importModel(model) }
         let path = config ?? ""
         let json = try JSON.parse(contentsOfFile: path)
         return try Importer.importConfig(json, element: (precision ?? Precision(config: json)).element)

@@ -13,7 +13,7 @@ struct ModelLoader {
     init(_ flags: ModelFlags, requiresTokenizer: Bool) throws(ApusError) {
         let start = ContinuousClock.now
         self.flags = flags
-        imported = try Importer.importCheckpoint(folder: flags.model)
+        imported = try Self.importModel(flags.model)
         do {
             tokenizer = try Tokenizer(folder: flags.tokenizer ?? flags.model)
         } catch {
@@ -29,13 +29,23 @@ struct ModelLoader {
         seconds = (ContinuousClock.now - start) / .seconds(1)
     }
 
+    /// Reads a model by its path, without its weights.
+    static func importModel(_ path: String) throws(ApusError) -> ImportedModel {
+        try Importer.importCheckpoint(folder: path)
+    }
+
     /// What the model is.
     var info: ModelInfo { imported.info }
 
-    /// Compiles the model; shows progress on a terminal.
-    func load(batchSize: Int, contextLength: Int?) throws(ApusError) -> LanguageModel {
-        let options = LoadOptions(
-            precision: flags.precision?.element, backend: flags.backend.kind, threads: flags.threads,
+    /// Compiles the model for a backend and cache; shows progress on a terminal.
+    ///
+    /// Among several variants the reference backend computes in FP32, whatever the others compute in.
+    func load(
+        _ variant: Variant, isOneOfMany: Bool = false, batchSize: Int, contextLength: Int?
+    ) throws(ApusError) -> LanguageModel {
+        let isReference = isOneOfMany && variant.backend == .reference
+        let options = variant.options(
+            precision: isReference ? nil : flags.precision?.element, threads: flags.threads,
             batchSize: batchSize, contextLength: contextLength)
         if flags.debug { try describe(options) }
         let bar = ProgressBar.onTerminal()
@@ -90,15 +100,5 @@ struct ModelLoader {
         // Standard error may be closed; that is no reason to stop.
         try? ByteOutput.standardError.line(line)
         try? ByteOutput.standardError.flush()
-    }
-}
-
-extension BackendChoice {
-    /// What the library calls it.
-    var kind: BackendKind {
-        switch self {
-        case .plugin: .plugin
-        case .reference: .reference
-        }
     }
 }
