@@ -89,7 +89,8 @@ extension GenerationMethod {
     ) throws(ApusError) -> [GenerationResult] {
         guard engine.cacheMode == cacheMode else {
             let calls: [CacheMode: String] = [
-                .recompute: "generate", .staticCache: "generateWithStaticCache", .plugin: "generateWithPlugin",
+                .recompute: "generate", .staticCache: "generateWithStaticCache",
+                .plugin: "generateWithPlugin",
             ]
             throw ApusError(
                 .mismatch,

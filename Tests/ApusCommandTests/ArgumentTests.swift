@@ -101,7 +101,8 @@ import Testing
             try names("--backend", "all", "--cache", "static_v1", "--no-alias-kv-cache") == [
                 "sdpa/static_v1, copied", "iattention/static_v1, copied",
             ])
-        #expect(try names("--backend", "sdpa", "--cache", "none,static_v2") == ["sdpa/none", "sdpa/static_v2"])
+        #expect(
+            try names("--backend", "sdpa", "--cache", "none,static_v2") == ["sdpa/none", "sdpa/static_v2"])
         #expect(
             SummaryRun.rows([.init(backend: .sdpa, cache: .none), .init(backend: .sdpa, cache: .staticV1)])
                 .map(\.name) == ["sdpa/none", "sdpa/static_v1", "sdpa/static_v1, copied"])
@@ -126,7 +127,10 @@ import Testing
 
     @Test(arguments: [
         (["--precision", "int8"], "Please provide one of 'FP16', 'FP32' or 'BF16'."),
-        (["--backend", "cuda"], "Please provide one of 'reference', 'sdpa', 'iattention', 'plugin' or 'all'."),
+        (
+            ["--backend", "cuda"],
+            "Please provide one of 'reference', 'sdpa', 'iattention', 'plugin' or 'all'."
+        ),
         (["--num-tokens", "0"], "--num-tokens: expected a count of at least 1, got 0."),
         (["--batch-size", "-1"], "--batch-size"),
         (["--top-p", "0"], "--top-p: expected a number above 0 and at most 1."),

@@ -13,7 +13,8 @@ import Testing
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
             "run": RunCommand.self, "tokenize": TokenizeCommand.self, "synth": SynthCommand.self,
-            "bench": BenchCommand.self, "matrix": MatrixCommand.self, "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
+            "bench": BenchCommand.self, "matrix": MatrixCommand.self, "inspect": InspectCommand.self,
+            "doctor": DoctorCommand.self,
         ]
         let help =
             if let type = types[command] {

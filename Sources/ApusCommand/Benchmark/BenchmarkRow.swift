@@ -49,7 +49,8 @@ struct BenchmarkRow: Equatable {
 
     /// The columns of the Markdown table.
     static let columns = [
-        ("model", false), ("device", false), ("precision", false), ("backend", false), ("cache", false), ("batch", true),
+        ("model", false), ("device", false), ("precision", false), ("backend", false), ("cache", false),
+        ("batch", true),
         ("isl", true), ("osl", true), ("depth", true), ("threads", true), ("TTFT ms", true),
         ("TPOT ms", true),
         ("prefill tok/s", true), ("decode tok/s", true), ("GB/s", true), ("% of floor", true),

@@ -52,7 +52,8 @@ struct BenchmarkTable {
     }
 
     private func measure(
-        _ precision: Precision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine], _ bar: ProgressBar?,
+        _ precision: Precision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine],
+        _ bar: ProgressBar?,
         _ append: (BenchmarkRow) -> Void
     ) throws {
         ProcessMemory.resetPeak()

@@ -67,6 +67,7 @@ struct BenchCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
+        _ = try backends.variants()
         switch (model, config) {
         case (nil, nil), (.some, .some):
             throw ValidationError("Give either --model, or --config with --random-weights.")

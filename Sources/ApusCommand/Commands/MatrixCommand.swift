@@ -53,18 +53,11 @@ struct MatrixCommand: ParsableCommand {
     @Flag(help: "Print one JSON object: {\"columns\": […], \"rows\": […]}.")
     var json = false
 
-    /// Without --backend every pair is a column.
-    var columns: [Variant] {
-        get throws {
-            let isDefault = backends.backend == BackendList([.plugin]) && backends.cache.values.isEmpty
-            guard isDefault else { return try backends.variants() }
-            return Variant.all.map {
-                Variant(backend: $0.backend, cache: $0.cache, isAliased: !backends.copiesCaches)
-            }
-        }
-    }
+    /// A column for each pair; without --backend for every one.
+    func columns() throws -> [Variant] { try backends.variants(BackendList(BackendKind.allCases)) }
 
     mutating func validate() throws {
+        _ = try columns()
         guard expected.isEmpty || expected.count == model.count else {
             throw ValidationError(
                 "--expected: expected one file for each of \(model.count) models, got \(expected.count).")
@@ -75,7 +68,8 @@ struct MatrixCommand: ParsableCommand {
 
     func run() throws {
         let matrix = CorrectnessMatrix(
-            columns: try columns, precision: precision, tokenCount: tokenCount, threads: threads, seed: seed)
+            columns: try columns(), precision: precision, tokenCount: tokenCount, threads: threads, seed: seed
+        )
         var rows: [CorrectnessMatrix.Row] = []
         let bar = ProgressBar.onTerminal()
         for (index, path) in model.enumerated() {

@@ -46,8 +46,8 @@ struct RunCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
+        let pairs = try model.backends.variants()
         if comparison.benchmark {
-            let pairs = try model.backends.variants()
             guard !comparison.runsPyTorch || pairs.count == 1 else {
                 throw ValidationError("--enable-pytorch-run compares with one --backend and one --cache.")
             }

@@ -5,30 +5,37 @@ import ArgumentParser
 struct BackendFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "What attention becomes: \(BackendList.names), a list of these, or all.", valueName: "name,..."))
-    var backend = BackendList([.plugin])
+            "What attention becomes, one or a list (default: plugin; of a matrix all).",
+            valueName: "name,..."))
+    var backend: BackendList?
 
     @Option(
         help: ArgumentHelp(
-            "KV cache: none, static_v1 or static_v2 (default: none, or the plugin's own).",
-            discussion: "\(Variant.allowed). A list where --backend is one.", valueName: "kind,..."))
-    var cache = CacheList([])
+            "Where keys and values are kept, one or a list (default: none, or the plugin's own place).",
+            discussion: "\(Variant.allowed).", valueName: "kind,..."))
+    var cache: CacheList?
 
     @Flag(
         name: [.customLong("no-alias-kv-cache"), .customLong("no_alias_kv_cache")],
         help: "Copy static caches in every step, as their graphs say, instead of updating them in place.")
     var copiesCaches = false
 
-    mutating func validate() throws { _ = try variants() }
+    mutating func validate() throws {
+        // Whoever has the flags knows which backends stand in for none.
+        if backend != nil { _ = try variants() }
+    }
 
     /// The pairs of backend and cache that the flags ask for: for a single backend the cache given, or its own; for
     /// several all that go together.
     /// - Throws: a usage error that names the pairs there are.
-    func variants() throws -> [Variant] {
+    /// - Parameter fallback: The backends without `--backend`.
+    func variants(_ fallback: BackendList = BackendList([.plugin])) throws -> [Variant] {
         var variants: [Variant] = []
+        let backend = backend ?? fallback
+        let wanted = cache?.values ?? []
         let isList = backend.values.count > 1
         for kind in backend.values {
-            let caches = !cache.values.isEmpty ? cache.values : isList ? kind.caches : [kind.caches[0]]
+            let caches = !wanted.isEmpty ? wanted : isList ? kind.caches : [kind.caches[0]]
             for cache in caches {
                 if kind.caches.contains(cache) {
                     variants.append(Variant(backend: kind, cache: cache, isAliased: !copiesCaches))
@@ -38,7 +45,8 @@ struct BackendFlags: ParsableArguments {
             }
         }
         guard !variants.isEmpty else {
-            throw Self.refusal(backend.defaultValueDescription, cache.defaultValueDescription)
+            throw Self.refusal(
+                backend.defaultValueDescription, CacheList(wanted).defaultValueDescription)
         }
         return variants
     }
@@ -67,11 +75,6 @@ struct Variant: Equatable, Sendable {
     /// Whether a static cache is updated in place.
     var isAliased = true
 
-    /// Every pair, each backend's caches in turn.
-    static let all = BackendKind.allCases.flatMap { backend in
-        backend.caches.map { Variant(backend: backend, cache: $0) }
-    }
-
     /// The rule in one sentence.
     static let allowed =
         "Allowed are "
@@ -98,8 +101,6 @@ struct Variant: Equatable, Sendable {
 /// The value of `--backend`: names with commas between them, or `all`.
 struct BackendList: ExpressibleByArgument, Equatable, Sendable {
     let values: [BackendKind]
-
-    static let names = BackendKind.allCases.map(\.rawValue).joined(separator: ", ")
 
     init(_ values: [BackendKind]) { self.values = values }
 

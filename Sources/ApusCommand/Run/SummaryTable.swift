@@ -29,7 +29,8 @@ struct SummaryTable {
                 Figures.decimal(total * 1000, 1), speedUp.map { Figures.short($0) + "×" },
             ])
         }
-        return "batch \(setting.batch), \(setting.inputLength) prompt tokens, \(setting.outputLength) new tokens, "
+        return
+            "batch \(setting.batch), \(setting.inputLength) prompt tokens, \(setting.outputLength) new tokens, "
             + "\(first.times.total.count) generations each\n\n\(table.text)\n"
             + "TTFT: request to first token. TPOT: (end - first token) / (tokens - 1). tokens/s = batch / TPOT.\n"
             + "Medians. Speed-up: total of sdpa without a cache over this total.\n"
