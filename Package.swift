@@ -59,6 +59,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusCPUTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
+                "ApusReference", "ApusSupport", "CAllocationCounter",
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusCommandTests",
             dependencies: [
                 "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -39,8 +39,12 @@ public final class CPUBackend: Backend {
     private static let catalog = KernelCatalog(
         [
             EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry, AttentionPluginLaunch.entry,
-            GatherLastTokenLaunch.entry,
-        ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries)
+            GatherLastTokenLaunch.entry, CopyLaunch.entry, CatLaunch.entry, PadLaunch.entry,
+            ConvertLaunch.entry, MaskBiasLaunch.entry, KVUpdateLaunch.entry, LogicalNotLaunch.entry,
+            WhereLaunch.entry, SoftmaxLaunch.entry, IndexCopyLaunch.entry, RopeLaunch.entry,
+            MatmulLaunch.entry, AttentionLaunch.entry,
+        ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries + RelationLaunch.entries
+            + ReduceLaunch.entries + TriangleLaunch.entries + GeneratorLaunch.entries + IndexLaunch.entries)
 
     /// Makes the launch of a step.
     static func launch(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) -> Launch {
@@ -51,7 +55,25 @@ public final class CPUBackend: Backend {
         case "attention_plugin": try AttentionPluginLaunch(step, context)
         case "gather_last_token": try GatherLastTokenLaunch(step, context)
         case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)
-        case "add", "sub", "mul", "div": try BinaryLaunch(step, context)
+        case "copy": try CopyLaunch(step, context)
+        case "cat": try CatLaunch(step, context)
+        case "pad": try PadLaunch(step, context)
+        case "to": try ConvertLaunch(step, context)
+        case "mask_bias": try MaskBiasLaunch(step, context)
+        case "kv_update": try KVUpdateLaunch(step, context)
+        case "logical_not": try LogicalNotLaunch(step, context)
+        case "where": try WhereLaunch(step, context)
+        case "softmax": try SoftmaxLaunch(step, context)
+        case "triu", "tril": try TriangleLaunch(step, context)
+        case "index", "index_select": try IndexLaunch(step, context)
+        case "index_copy": try IndexCopyLaunch(step, context)
+        case "rope": try RopeLaunch(step, context)
+        case "matmul": try MatmulLaunch(step, context)
+        case "attention": try AttentionLaunch(step, context)
+        case let op where BinaryLaunch.ops.contains(op): try BinaryLaunch(step, context)
+        case let op where RelationLaunch.ops.contains(op): try RelationLaunch(step, context)
+        case let op where ReduceLaunch.ops.contains(op): try ReduceLaunch(step, context)
+        case let op where GeneratorLaunch.ops.contains(op): try GeneratorLaunch(step, context)
         default: try UnaryLaunch(step, context)
         }
     }

@@ -26,15 +26,12 @@ final class Frame {
     let lengths: UnsafeMutablePointer<Int32>
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
-    /// Changes whenever the sizes that kernels take from a pass do.
-    private(set) var sizeVersion = 0
     private let storage: UnsafeMutablePointer<Int32>
+    /// The values of the plan's symbols; the executor connects them to the inputs.
+    var symbols: SymbolValues?
     private let limits: SessionLimits
-    /// Whether sizes follow from where a pass starts, as they do with a static cache.
-    private let isStartASize: Bool
 
-    init(_ plan: Plan, limits: SessionLimits) {
-        isStartASize = plan.symbols.contains { $0.definition == .input(Bindings.startIndex) }
+    init(limits: SessionLimits) {
         self.limits = limits
         let count = limits.batch * limits.chunk
         storage = .allocate(capacity: 5 * count + 3 * limits.batch)
@@ -51,7 +48,7 @@ final class Frame {
 
     deinit { storage.deallocate() }
 
-    /// The value of a plan's symbol in this pass.
+    /// The value of a free symbol in this pass.
     func value(of symbol: String) -> Int? {
         switch symbol {
         case Bindings.batchSymbol, Bindings.startSymbol: batch
@@ -62,7 +59,9 @@ final class Frame {
     }
 
     /// Number of elements of a shape in this pass.
-    func count(_ dimension: Dimension) -> Int { dimension.evaluate(value(of:)) ?? 0 }
+    func count(_ dimension: Dimension) -> Int {
+        dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
+    }
 
     /// The memory of an input that the frame holds. A static cache's indices are those of the first sequence, which
     /// all sequences of a pass share.
@@ -97,7 +96,6 @@ final class Frame {
                     + "\(newCounts.count), \(cachedCounts.count)")
         }
         let bound = min(limits.capacity, maxPositions)
-        let oldStart = starts[0]
         for row in 0..<batch {
             let (new, cached) = (Int(newCounts[row]), Int(cachedCounts[row]))
             guard (1...width).contains(new), cached >= 0, cached + new <= bound else {
@@ -123,9 +121,6 @@ final class Frame {
                 slots[index] = ropePositions[index]
                 sequences[index] = Int32(row)
             }
-        }
-        if batch != self.batch || width != self.width || (isStartASize && starts[0] != oldStart) {
-            sizeVersion += 1
         }
         self.batch = batch
         self.width = width

@@ -1,8 +1,13 @@
+public import ApusGraph
+
 /// Every input and output of an engine: the one list that compiler and runtime share.
 ///
 /// Shapes: `B` sequences of a batch, `S` new tokens each (shorter sequences are padded on the right), `C` capacity
 /// of the KV cache, `Hkv` KV heads, `D` head size, `V` vocabulary.
 public enum Bindings {
+    /// Element type of every integer input, also of those that are i64 in the graph: ids and positions fit.
+    public static let integerElement = ElementType.i32
+
     /// int32 [B, S]: token ids; padding holds any id of the vocabulary.
     public static let inputIDs = "input_ids"
     /// int32 [B, S]: position of each token in its sequence; padding holds any valid position.

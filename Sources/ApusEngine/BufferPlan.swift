@@ -55,10 +55,11 @@ public struct BufferPlan: Sendable {
     ///   - held: Activations whose memory lies elsewhere, such as the updates of caches.
     /// - Throws: `.internal` if a shape mentions a symbol that limits do not bound.
     public init(_ plan: Plan, limits: SessionLimits, held: Set<Int> = []) throws(ApusError) {
+        let bounds = SizeBounds(plan.symbols, limits: limits)
         var intervals: [Interval] = []
         for (index, tensor) in plan.tensors.enumerated()
         where tensor.storage == .activation && !held.contains(index) {
-            guard let count = tensor.type.elementCount.evaluate(limits.value(of:)) else {
+            guard let count = bounds.upperBound(of: tensor.type.elementCount) else {
                 throw ApusError(
                     .internal, "tensor \(tensor.name): no bound for the size of \(tensor.type)")
             }

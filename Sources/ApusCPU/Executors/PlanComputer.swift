@@ -11,8 +11,7 @@ final class PlanComputer: SequenceComputer {
     private let maxPositions: Int
     private let frame: Frame
     private let plan: BoundPlan
-    private let memory: PlanMemory
-    private let engine: Engine
+    private let result: UnsafeMutablePointer<Float>
     private let lengths: UnsafeMutableBufferPointer<Int32>
     private let zeros: UnsafeMutableBufferPointer<Int32>
 
@@ -20,16 +19,23 @@ final class PlanComputer: SequenceComputer {
     init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
         throws(ApusError)
     {
-        self.engine = engine
         batchLimit = engine.plan.hasSymbolicBatch ? limits.batch : 1
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
         let limits = SessionLimits(batch: batchLimit, chunk: limits.capacity, capacity: limits.capacity)
-        frame = Frame(engine.plan, limits: limits)
-        memory = try PlanMemory(engine.plan, limits: limits)
+        let frame = Frame(limits: limits)
+        self.frame = frame
         plan = try BoundPlan(
-            engine, frame: frame, limits: limits, memory: memory, held: [:], kernels: kernels, pool: pool)
-        workingBytes = memory.arena.byteCount + memory.scratchBytes * pool.count
+            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool
+        ) { name, _ throws(ApusError) in
+            guard let pointer = frame.pointer(of: name) else {
+                throw ApusError(
+                    .internal, "the engine has an input '\(name)' that the runtime does not know")
+            }
+            return pointer
+        }
+        result = try plan.logits()
+        workingBytes = plan.memory.byteCount
         lengths = .allocate(capacity: batchLimit)
         lengths.initialize(repeating: 0)
         zeros = .allocate(capacity: batchLimit)
@@ -51,7 +57,7 @@ final class PlanComputer: SequenceComputer {
             newCounts: UnsafeBufferPointer(rebasing: lengths[..<count]),
             cachedCounts: UnsafeBufferPointer(rebasing: zeros[..<count]), vocabularySize: vocabularySize,
             maxPositions: maxPositions)
-        plan.run()
-        _ = logits.update(from: UnsafeBufferPointer(start: plan.logits, count: count * vocabularySize))
+        try plan.run()
+        _ = logits.update(from: UnsafeBufferPointer(start: result, count: count * vocabularySize))
     }
 }

@@ -11,35 +11,35 @@ final class PluginExecutor: Executor {
     private let maxPositions: Int
     private let frame: Frame
     private let plan: BoundPlan
-    private let memory: PlanMemory
+    private let logits: UnsafeMutablePointer<Float>
     private let caches: [HugeBuffer]
-    private let engine: Engine
 
     init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
         throws(ApusError)
     {
-        self.engine = engine
         self.limits = limits
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
-        frame = Frame(engine.plan, limits: limits)
-        memory = try PlanMemory(engine.plan, limits: limits)
+        let frame = Frame(limits: limits)
+        self.frame = frame
         var caches: [HugeBuffer] = []
-        var held: [Int: UnsafeMutableRawPointer] = [:]
-        for (_, tensor) in engine.plan.kvCaches {
-            let type = engine.plan.tensors[tensor].type
-            guard let count = type.elementCount.evaluate(limits.value(of:)) else {
-                throw ApusError(.internal, "a KV cache \(type) has no size")
+        plan = try BoundPlan(
+            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool
+        ) { name, type throws(ApusError) in
+            if let pointer = frame.pointer(of: name) { return pointer }
+            guard Bindings.kvCacheLayer(name) != nil,
+                let count = type.elementCount.evaluate(limits.value(of:))
+            else {
+                throw ApusError(
+                    .internal, "the engine has an input '\(name)' that the runtime does not know")
             }
             let cache = try HugeBuffer(byteCount: count * type.element.byteCount, purpose: "the KV cache")
             caches.append(cache)
-            held[tensor] = cache.base
+            return cache.base
         }
         self.caches = caches
-        plan = try BoundPlan(
-            engine, frame: frame, limits: limits, memory: memory, held: held, kernels: kernels, pool: pool)
-        workingBytes =
-            memory.arena.byteCount + caches.reduce(0) { $0 + $1.byteCount } + memory.scratchBytes * pool.count
+        logits = try plan.logits()
+        workingBytes = plan.memory.byteCount + caches.reduce(0) { $0 + $1.byteCount }
     }
 
     func forward(
@@ -49,7 +49,7 @@ final class PluginExecutor: Executor {
         try frame.load(
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
-        plan.run()
-        return UnsafeBufferPointer(start: plan.logits, count: batch * vocabularySize)
+        try plan.run()
+        return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
     }
 }

@@ -48,7 +48,7 @@ final class StaticCacheExecutor: Executor {
         runsBatches = engine.plan.hasSymbolicBatch
         let passLimits = SessionLimits(
             batch: runsBatches ? limits.batch : 1, chunk: limits.chunk, capacity: limits.capacity)
-        frame = Frame(engine.plan, limits: passLimits)
+        frame = Frame(limits: passLimits)
         caches = try Self.buffers(engine.plan, limits)
         changesBuffers = caches.contains { $0.second != nil }
         memory = try PlanMemory(
@@ -94,27 +94,34 @@ final class StaticCacheExecutor: Executor {
     private func plan(_ row: Int, isSwapped: Bool) throws(ApusError) -> BoundPlan {
         let index = 2 * row + (isSwapped ? 1 : 0)
         if let plan = plans[index] { return plan }
+        var inputs: [String: UnsafeMutableRawPointer] = [:]
         var held: [Int: UnsafeMutableRawPointer] = [:]
         for buffer in caches {
             let offset = row * buffer.rowBytes
             let (first, second) = (buffer.first.base + offset, buffer.second.map { $0.base + offset })
-            held[buffer.cache.input] = isSwapped ? second ?? first : first
+            inputs[buffer.cache.name] = isSwapped ? second ?? first : first
             if let second {
                 held[engine.plan.root(of: buffer.cache.output)] = isSwapped ? first : second
             }
         }
         let batch = runsBatches && row == 0 ? limits.batch : 1
         let bound = try BoundPlan(
-            engine, frame: frame,
+            engine.plan, weights: engine.weights, frame: frame,
             limits: SessionLimits(batch: batch, chunk: limits.chunk, capacity: limits.capacity),
-            memory: memory, held: held, kernels: kernels, pool: pool)
+            kernels: kernels, pool: pool, memory: memory, held: held
+        ) { name, _ throws(ApusError) in
+            guard let pointer = inputs[name] ?? frame.pointer(of: name) else {
+                throw ApusError(
+                    .internal, "the engine has an input '\(name)' that the runtime does not know")
+            }
+            return pointer
+        }
         plans[index] = bound
         return bound
     }
 
     var workingBytes: Int {
-        memory.arena.byteCount + memory.scratchBytes * pool.count
-            + caches.reduce(0) { $0 + $1.first.byteCount + ($1.second?.byteCount ?? 0) }
+        memory.byteCount + caches.reduce(0) { $0 + $1.first.byteCount + ($1.second?.byteCount ?? 0) }
     }
 
     func forward(
@@ -176,8 +183,8 @@ final class StaticCacheExecutor: Executor {
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         let plan = try plan(row, isSwapped: isSwapped[row])
-        plan.run()
-        (logits + row * vocabularySize).update(from: plan.logits, count: batch * vocabularySize)
+        try plan.run()
+        (logits + row * vocabularySize).update(from: try plan.logits(), count: batch * vocabularySize)
         for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
     }
 }

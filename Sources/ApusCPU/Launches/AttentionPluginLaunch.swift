@@ -8,7 +8,9 @@ import CApusCPU
 /// Decode splits the keys into chunks of a fixed size, so a model with few KV heads still fills the machine and
 /// every number of threads gives the same bits.
 final class AttentionPluginLaunch: Launch {
-    static let entry = KernelEntry(op: "attention_plugin", kernel: "cpu.attention_plugin") { query in
+    static let entry = KernelEntry(
+        op: "attention_plugin", kernel: "cpu.attention_plugin", inPlace: [1: 1]
+    ) { query in
         guard query.operands[0]?.element == .f32 else { return "packed_qkv is not f32" }
         guard query.operands[1]?.element.isFloat == true else { return "the KV cache is not floating-point" }
         return nil
@@ -71,15 +73,17 @@ final class AttentionPluginLaunch: Launch {
             norm_eps: Float(step.float("qk_norm_eps")), positions: frame.ropePositions, slots: frame.slots,
             batches: frame.sequences)
         attention = apus_attention(
-            q: queries.base.assumingMemoryBound(to: Float.self), q_batch_stride: 0,
+            q: queries.base.assumingMemoryBound(to: Float.self), q_batch_stride: 0, q_head_stride: headSize,
             q_token_stride: heads * headSize,
-            k: cache, v: values, kv_dtype: dtype, kv_batch_stride: 2 * kvHeads * headStride,
-            kv_head_stride: headStride, kv_row_stride: headSize, out: try context.floats(step.results[0]),
-            out_batch_stride: 0, out_token_stride: heads * headSize, q_heads: heads, kv_heads: kvHeads,
+            k: cache, v: values, kv_dtype: dtype, k_batch_stride: 2 * kvHeads * headStride,
+            k_head_stride: headStride, k_row_stride: headSize, v_batch_stride: 2 * kvHeads * headStride,
+            v_head_stride: headStride, v_row_stride: headSize, out: try context.floats(step.results[0]),
+            out_batch_stride: 0, out_head_stride: headSize, out_token_stride: heads * headSize,
+            q_heads: heads, kv_heads: kvHeads,
             head_dim: headSize, start: frame.starts, length: frame.lengths, causal: 1,
             window: step.int("sliding_window_size"), scale: Float(step.float("attention_scale")),
             softcap: Float(step.float("softcap")), mask: nil, mask_batch_stride: 0, mask_head_stride: 0,
-            mask_row_stride: 0)
+            mask_row_stride: 0, mask_key_stride: 0)
         super.init(step)
     }
 

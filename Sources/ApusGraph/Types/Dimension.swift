@@ -26,6 +26,11 @@ public struct Dimension: Sendable, Hashable {
     /// The names of all symbols the dimension mentions, sorted.
     public var symbols: [String] { Set(terms.keys.joined()).sorted() }
 
+    /// The products whose sum the dimension is, in the order of the text form.
+    public var monomials: [(coefficient: Int, symbols: [String])] {
+        terms.sorted { Self.order($0.key, $1.key) }.map { ($0.value, $0.key) }
+    }
+
     /// The dimension's value when each symbol has the value that `environment` gives, or nil if one is unknown.
     public func evaluate(_ environment: (String) -> Int?) -> Int? {
         var sum = 0
