@@ -54,7 +54,7 @@ let package = Package(
         .testTarget(
             name: "AllocationTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
                 "ApusSupport", "CAllocationCounter",
             ],
             swiftSettings: settings),
@@ -98,7 +98,7 @@ let package = Package(
         .testTarget(
             name: "ParityTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
             ],
             swiftSettings: settings),
     ],

@@ -9,7 +9,7 @@ public final class CPUBackend: Backend {
     public let instructionSet: InstructionSet
     /// Number of threads that compute.
     public let threadCount: Int
-    private let pool: ThreadPool
+    let pool: ThreadPool
     // A table of constants in the C target.
     private nonisolated(unsafe) let kernels: UnsafePointer<apus_kernels>
 
@@ -38,7 +38,7 @@ public final class CPUBackend: Backend {
 
     private static let catalog = KernelCatalog(
         [
-            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry, AttentionPluginLaunch.entry,
+            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry,
             GatherLastTokenLaunch.entry, CopyLaunch.entry, CatLaunch.entry, PadLaunch.entry,
             ConvertLaunch.entry, MaskBiasLaunch.entry, KVUpdateLaunch.entry, LogicalNotLaunch.entry,
             WhereLaunch.entry, SoftmaxLaunch.entry, IndexCopyLaunch.entry, RopeLaunch.entry,
@@ -46,13 +46,24 @@ public final class CPUBackend: Backend {
         ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries + RelationLaunch.entries
             + ReduceLaunch.entries + TriangleLaunch.entries + GeneratorLaunch.entries + IndexLaunch.entries)
 
+    /// The plugin's kernel for processors.
+    public func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice {
+        guard let kernel = plugin.cpu else { return .none(reason: "plugin \(plugin.id) has no CPU kernel") }
+        if let reason = kernel.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
+        let entry = KernelEntry(
+            op: plugin.op.name, kernel: "cpu.\(plugin.op.name)", inPlace: plugin.inPlace)
+        return .kernel(entry, operands: query.operands)
+    }
+
     /// Makes the launch of a step.
     static func launch(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) -> Launch {
-        switch step.op {
+        if let plugin = step.plugin {
+            return try PluginLaunch(step, context, try context.plugins.plugin(plugin))
+        }
+        return switch step.op {
         case "embedding": try EmbeddingLaunch(step, context)
         case "linear": try LinearLaunch(step, context)
         case "swiglu": try SwiGLULaunch(step, context)
-        case "attention_plugin": try AttentionPluginLaunch(step, context)
         case "gather_last_token": try GatherLastTokenLaunch(step, context)
         case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)
         case "copy": try CopyLaunch(step, context)
@@ -94,7 +105,8 @@ public final class CPUBackend: Backend {
 
     /// Prepares an engine to run on this backend's threads.
     public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
-        switch engine.plan.cacheMode {
+        try engine.plugins.check(engine.plan)
+        return switch engine.plan.cacheMode {
         case .plugin: try PluginExecutor(engine, limits: limits, kernels: kernels, pool: pool)
         case .staticCache: try StaticCacheExecutor(engine, limits: limits, kernels: kernels, pool: pool)
         case .recompute:

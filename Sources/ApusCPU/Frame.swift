@@ -14,15 +14,9 @@ final class Frame {
     let tokens: UnsafeMutablePointer<Int32>
     /// [batch, width] positions for embedding tables; padding repeats position 0.
     let positions: UnsafeMutablePointer<Int32>
-    /// [batch, width] positions for RoPE; −1 is padding.
-    let ropePositions: UnsafeMutablePointer<Int32>
-    /// [batch, width] cache slot of each token; −1 is padding.
-    let slots: UnsafeMutablePointer<Int32>
-    /// [batch, width] sequence of each token.
-    let sequences: UnsafeMutablePointer<Int32>
     /// [batch] tokens cached before the pass.
     let starts: UnsafeMutablePointer<Int32>
-    /// [batch] KV length after the pass.
+    /// [batch] new tokens of each row; in a pass of one token a row, the KV length after the pass.
     let lengths: UnsafeMutablePointer<Int32>
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
@@ -34,14 +28,11 @@ final class Frame {
     init(limits: SessionLimits) {
         self.limits = limits
         let count = limits.batch * limits.chunk
-        storage = .allocate(capacity: 5 * count + 3 * limits.batch)
-        storage.initialize(repeating: 0, count: 5 * count + 3 * limits.batch)
+        storage = .allocate(capacity: 2 * count + 3 * limits.batch)
+        storage.initialize(repeating: 0, count: 2 * count + 3 * limits.batch)
         tokens = storage
         positions = storage + count
-        ropePositions = storage + 2 * count
-        slots = storage + 3 * count
-        sequences = storage + 4 * count
-        starts = storage + 5 * count
+        starts = storage + 2 * count
         lengths = starts + limits.batch
         lastTokens = lengths + limits.batch
     }
@@ -105,7 +96,7 @@ final class Frame {
                         + "or the row of \(width); choose a larger context")
             }
             starts[row] = Int32(cached)
-            lengths[row] = Int32(cached + new)
+            lengths[row] = Int32(width == 1 ? cached + new : new)
             lastTokens[row] = Int32(new - 1)
             for column in 0..<width {
                 let index = row * width + column
@@ -117,9 +108,6 @@ final class Frame {
                 let isValid = column < new
                 tokens[index] = id
                 positions[index] = isValid ? Int32(cached + column) : 0
-                ropePositions[index] = isValid ? Int32(cached + column) : -1
-                slots[index] = ropePositions[index]
-                sequences[index] = Int32(row)
             }
         }
         self.batch = batch

@@ -24,8 +24,8 @@ class Launch {
     /// Takes the sizes of the next forward passes; called before the first and when they change.
     func resize() {}
 
-    /// Called before every forward pass, on one thread.
-    func reset() {}
+    /// Called before every forward pass, on one thread, once all launches have their sizes.
+    func reset() throws(ApusError) {}
 
     /// What is wrong with the data when the launch reports a fault.
     var faultReason: String { "the data have no result" }
@@ -41,18 +41,6 @@ func share(_ count: Int, _ worker: Int, _ workers: Int, grain: Int = 1) -> Range
     let lower = min(units * worker / workers * grain, count)
     let upper = min(units * (worker + 1) / workers * grain, count)
     return lower..<max(upper, lower)
-}
-
-/// Hands out the indices 0, 1, … to whichever worker is free.
-final class WorkQueue: Sendable {
-    private let next = PaddedCounter()
-
-    /// Starts again at 0; no worker may be taking.
-    func reset() { next.value.store(0, ordering: .relaxed) }
-
-    /// The next index; past the last one when the work is used up.
-    @inline(__always)
-    func take() -> Int { next.value.add(1, ordering: .relaxed).oldValue }
 }
 
 /// What a launch is bound to when an executor is made: pointers, sizes, kernels.
@@ -71,6 +59,7 @@ struct LaunchContext {
     let faults: Faults
     /// First byte of the memory that each tensor of the plan lies in.
     let pointers: [UnsafeMutableRawPointer]
+    let plugins: PluginRegistry
 
     func type(_ tensor: Int?) throws(ApusError) -> TensorType { plan.tensors[try index(tensor)].type }
 

@@ -47,17 +47,20 @@ public enum Compiler {
     }
 
     /// Runs the passes: from an imported graph to the one that kernels are chosen for.
+    /// - Parameter plugins: What the graph may use beside the ops of Apus.
     /// - Throws: What a pass throws, `.invalidInput` for a backend and a cache that do not go together, and
     ///   `.unsupported` if an attention layer does not fit the plugin, with the reason.
-    public static func lower(_ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions())
-        throws(ApusError) -> Lowered
-    {
+    public static func lower(
+        _ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions(),
+        plugins: PluginRegistry = PluginRegistry()
+    ) throws(ApusError) -> Lowered {
         let precision = options.precision ?? info.precision
         guard precision.isFloat else {
             throw ApusError(
                 .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
-        let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
+        let manager = PassManager(
+            registry: plugins.ops(), dumpDirectory: options.dumpDirectory, check: options.check)
         let cache = try options.backend.cache(options.cache)
         guard options.backend != .reference else {
             throw ApusError(
@@ -85,30 +88,37 @@ public enum Compiler {
     ///   - weights: Where the values of its parameters come from.
     ///   - info: What the model is.
     ///   - options: What the user decides.
+    ///   - plugins: What computes ops that the backend has no kernels of; AttentionPlugin is one of them.
     ///   - backend: The device to choose kernels of and to convert weights with.
     ///   - progress: Told how many bytes of weights are packed.
     /// - Throws: `.unsupported` with every node that has no kernel; whatever reading weights throws.
     public static func compile(
         _ graph: Graph, weights: any WeightSource, info: ModelInfo,
-        options: CompileOptions = CompileOptions(),
-        backend: any Backend, progress: (any ProgressReporter)? = nil
+        options: CompileOptions = CompileOptions(), plugins: PluginRegistry, backend: any Backend,
+        progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let lowered = try lower(graph, info: info, options: options)
-        let draft = try plan(lowered, backend: backend)
+        let lowered = try lower(graph, info: info, options: options, plugins: plugins)
+        let draft = try plan(lowered, plugins: plugins, backend: backend)
         let store = try emit(draft, lowered.graph, from: weights, backend: backend, progress: progress)
-        return Engine(info: info, plan: draft.plan, weights: store, precision: lowered.precision)
+        return Engine(
+            info: info, plan: draft.plan, weights: store, precision: lowered.precision,
+            plugins: plugins)
     }
 
     /// Chooses kernels and lays out tensors, without touching any weight.
-    static func plan(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> PlanBuilder.Result {
+    static func plan(
+        _ lowered: Lowered, plugins: PluginRegistry, backend: any Backend
+    ) throws(ApusError) -> PlanBuilder.Result {
         try PlanBuilder.build(
-            lowered.graph, registry: .standard, catalog: backend.catalog,
+            lowered.graph, registry: plugins.ops(), backend: backend, plugins: plugins,
             expressions: WeightExpressions(lowered.graph))
     }
 
     /// The plan of a lowered graph, to be looked at; it holds no weights.
-    public static func dryRun(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> Plan {
-        try plan(lowered, backend: backend).plan
+    public static func dryRun(
+        _ lowered: Lowered, plugins: PluginRegistry, backend: any Backend
+    ) throws(ApusError) -> Plan {
+        try plan(lowered, plugins: plugins, backend: backend).plan
     }
 
     /// Packs all weights, several at a time.

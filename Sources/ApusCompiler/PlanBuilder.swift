@@ -22,7 +22,8 @@ struct PlanBuilder {
 
     private let graph: Graph
     private let registry: OpRegistry
-    private let catalog: KernelCatalog
+    private let backend: any Backend
+    private let plugins: PluginRegistry
     private let expressions: WeightExpressions
     /// Position of the last node that uses a value; past the end for outputs.
     private let lastUses: [Int]
@@ -36,11 +37,13 @@ struct PlanBuilder {
     private var unsupported: [String] = []
 
     private init(
-        _ graph: Graph, _ registry: OpRegistry, _ catalog: KernelCatalog, _ expressions: WeightExpressions
+        _ graph: Graph, _ registry: OpRegistry, _ backend: any Backend, _ plugins: PluginRegistry,
+        _ expressions: WeightExpressions
     ) {
         self.graph = graph
         self.registry = registry
-        self.catalog = catalog
+        self.backend = backend
+        self.plugins = plugins
         self.expressions = expressions
         var lastUses = [Int](repeating: -1, count: graph.valueCount)
         for (position, node) in graph.nodes.enumerated() {
@@ -53,9 +56,10 @@ struct PlanBuilder {
     /// Builds the plan.
     /// - Throws: `.unsupported` with every node that no kernel serves.
     static func build(
-        _ graph: Graph, registry: OpRegistry, catalog: KernelCatalog, expressions: WeightExpressions
+        _ graph: Graph, registry: OpRegistry, backend: any Backend, plugins: PluginRegistry,
+        expressions: WeightExpressions
     ) throws(ApusError) -> Result {
-        var builder = PlanBuilder(graph, registry, catalog, expressions)
+        var builder = PlanBuilder(graph, registry, backend, plugins, expressions)
         return try builder.build()
     }
 
@@ -131,7 +135,7 @@ struct PlanBuilder {
         let attributes: [String: Attribute] = op == "to" ? ["element": .element(element)] : [:]
         let query = KernelQuery(
             op: op, operands: [source.type], results: [type], attributes: attributes)
-        switch catalog.choose(query, stored: [source.type.element]) {
+        switch backend.catalog.choose(query, stored: [source.type.element]) {
         case .kernel(let entry, _):
             steps.append(
                 Plan.Step(
@@ -156,9 +160,11 @@ struct PlanBuilder {
         let query = KernelQuery(
             op: node.op, operands: node.operands.map { $0.map { graph.type(of: $0) } },
             results: node.results.map { graph.type(of: $0) }, attributes: attributes)
-        switch catalog.choose(query, stored: operands.map { $0.map { tensors[$0].type.element } }) {
+        let plugin = plugins.newest(computing: node.op)
+        let stored = operands.map { $0.map { tensors[$0].type.element } }
+        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored) {
         case .kernel(let entry, let types):
-            addStep(node, at: position, entry, operands, types, attributes)
+            addStep(node, at: position, entry, operands, types, attributes, plugin?.id)
         case .none(let reason):
             let name = graph.name(of: node.result) ?? "%\(node.result.index)"
             unsupported.append("\(node.op) (\(name)): \(reason)")
@@ -168,7 +174,7 @@ struct PlanBuilder {
 
     private mutating func addStep(
         _ node: Node, at position: Int, _ entry: KernelEntry, _ operands: [Int?], _ types: [TensorType?],
-        _ attributes: [String: Attribute]
+        _ attributes: [String: Attribute], _ plugin: PluginID?
     ) {
         var read: [Int?] = []
         for (index, operand) in operands.enumerated() {
@@ -179,8 +185,18 @@ struct PlanBuilder {
             read.append(formed(operand, as: type.element, entry.form(index)))
         }
         for (result, operand) in entry.inPlace.sorted(by: { $0.key < $1.key }) {
-            guard let cache = read[operand] else { continue }
-            if mustKeep(cache, after: position) { read[operand] = copied(cache) }
+            guard operand < read.count, let cache = read[operand] else {
+                unsupported.append("\(node.op): operand \(operand), which it updates in place, is absent")
+                continue
+            }
+            if mustKeep(cache, after: position) {
+                // What a plugin keeps in an operand must be there in the next pass.
+                if plugin != nil {
+                    unsupported.append(
+                        "\(node.op): updates %\(tensors[cache].name) in place, which something else uses too")
+                }
+                read[operand] = copied(cache)
+            }
             guard result < node.results.count, let memory = read[operand] else { continue }
             let value = node.results[result]
             add(value, tensors[memory].type, .alias(memory), tensors[memory].layout)
@@ -196,7 +212,7 @@ struct PlanBuilder {
         steps.append(
             Plan.Step(
                 op: node.op, kernel: entry.kernel, operands: read,
-                results: node.results.compactMap { indices[$0] }, attributes: attributes))
+                results: node.results.compactMap { indices[$0] }, attributes: attributes, plugin: plugin))
     }
 
     /// Whether memory that a step would change is needed as it is: by a later step, an output or the next pass.
@@ -212,7 +228,7 @@ struct PlanBuilder {
         let result = append(
             Plan.Tensor(name: "\(source.name).copy", type: source.type, storage: .activation))
         let query = KernelQuery(op: "copy", operands: [source.type], results: [source.type], attributes: [:])
-        switch catalog.choose(query, stored: [source.type.element]) {
+        switch backend.catalog.choose(query, stored: [source.type.element]) {
         case .kernel(let entry, _):
             steps.append(
                 Plan.Step(

@@ -10,13 +10,19 @@ public struct Engine: Sendable {
     public let weights: WeightStore
     /// Element type of the weights of matrix products.
     public let precision: ElementType
+    /// The plugins that the plan's steps were looked up in, and are again when it is prepared to run.
+    public let plugins: PluginRegistry
 
     /// Makes an engine.
-    public init(info: ModelInfo, plan: Plan, weights: WeightStore, precision: ElementType) {
+    public init(
+        info: ModelInfo, plan: Plan, weights: WeightStore, precision: ElementType,
+        plugins: PluginRegistry = PluginRegistry()
+    ) {
         self.info = info
         self.plan = plan
         self.weights = weights
         self.precision = precision
+        self.plugins = plugins
     }
 
     /// How keys and values are kept.

@@ -14,7 +14,8 @@ extension Plan {
             let operands = step.operands.map { $0.map { text(of: $0, buffers) } ?? "none" }
             let results = step.results.map { text(of: $0, buffers) }
             let attributes = step.attributes.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value.text)" }
-            let suffix = attributes.isEmpty ? "" : " {\(attributes.joined(separator: ", "))}"
+            let plugin = step.plugin.map { " of plugin \($0)" } ?? ""
+            let suffix = (attributes.isEmpty ? "" : " {\(attributes.joined(separator: ", "))}") + plugin
             lines.append(
                 "  \(step.kernel)(\(operands.joined(separator: ", "))) → \(results.joined(separator: ", "))\(suffix)"
             )

@@ -49,19 +49,23 @@ public struct Plan: Sendable {
         public let results: [Int]
         /// The op's attributes, with defaults filled in.
         public let attributes: [String: Attribute]
+        /// The plugin whose kernel it is; nil for a kernel of the backend.
+        public let plugin: PluginID?
 
         /// An attribute of the op.
         public func attribute(_ name: String) -> Attribute? { attributes[name] }
 
         /// Describes a launch.
         public init(
-            op: String, kernel: String, operands: [Int?], results: [Int], attributes: [String: Attribute]
+            op: String, kernel: String, operands: [Int?], results: [Int], attributes: [String: Attribute],
+            plugin: PluginID? = nil
         ) {
             self.op = op
             self.kernel = kernel
             self.operands = operands
             self.results = results
             self.attributes = attributes
+            self.plugin = plugin
         }
     }
 

@@ -28,7 +28,7 @@ final class GraphRun {
         let backend = try CPUBackend(threads: threads, instructionSet: set)
         let expressions = WeightExpressions(graph)
         let draft = try PlanBuilder.build(
-            graph, registry: .standard, catalog: backend.catalog, expressions: expressions)
+            graph, registry: .standard, backend: backend, plugins: PluginRegistry(), expressions: expressions)
         plan = draft.plan
         let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
         let packer = WeightPacker(
@@ -41,7 +41,7 @@ final class GraphRun {
         guard let kernels = set.kernels else { throw ApusError(.unsupported, "no \(set) here") }
         bound = try BoundPlan(
             plan, weights: store, frame: frame, limits: limits, kernels: kernels,
-            pool: try ThreadPool(count: threads)
+            pool: try ThreadPool(count: threads), plugins: PluginRegistry()
         ) { name, type throws(ApusError) in
             let bytes = (bounds.upperBound(of: type.elementCount) ?? 0) * type.element.byteCount
             let pointer = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 1), alignment: 64)

@@ -23,8 +23,8 @@ final class BoundPlan: PoolJob {
     /// - Throws: `.outOfMemory`, and whatever `input` throws.
     init(
         _ plan: Plan, weights: WeightStore, frame: Frame, limits: SessionLimits,
-        kernels: UnsafePointer<apus_kernels>, pool: ThreadPool, memory: PlanMemory? = nil,
-        held: [Int: UnsafeMutableRawPointer] = [:],
+        kernels: UnsafePointer<apus_kernels>, pool: ThreadPool, plugins: PluginRegistry,
+        memory: PlanMemory? = nil, held: [Int: UnsafeMutableRawPointer] = [:],
         input: (String, TensorType) throws(ApusError) -> UnsafeMutableRawPointer
     ) throws(ApusError) {
         self.plan = plan
@@ -60,7 +60,7 @@ final class BoundPlan: PoolJob {
             kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count,
             scratch: memory.scratch,
             symbols: symbols, bounds: SizeBounds(plan.symbols, limits: limits), faults: Faults(),
-            pointers: pointers)
+            pointers: pointers, plugins: plugins)
         var launches: [Launch] = []
         for (index, step) in plan.steps.enumerated() {
             let launch = try CPUBackend.launch(step, context)
@@ -90,10 +90,10 @@ final class BoundPlan: PoolJob {
         let hasChanged = try context.symbols.update { frame.value(of: $0) }
         context.faults.reset()
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
-        for index in launches.indices {
-            if hasChanged { launches[index].resize() }
-            launches[index].reset()
+        if hasChanged {
+            for index in launches.indices { launches[index].resize() }
         }
+        for index in launches.indices { try launches[index].reset() }
         pool.run(self)
         guard let fault = context.faults.step else { return }
         let step = plan.steps[fault]

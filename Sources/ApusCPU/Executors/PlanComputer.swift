@@ -26,7 +26,8 @@ final class PlanComputer: SequenceComputer {
         let frame = Frame(limits: limits)
         self.frame = frame
         plan = try BoundPlan(
-            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool
+            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool,
+            plugins: engine.plugins
         ) { name, _ throws(ApusError) in
             guard let pointer = frame.pointer(of: name) else {
                 throw ApusError(

@@ -24,7 +24,8 @@ final class PluginExecutor: Executor {
         self.frame = frame
         var caches: [HugeBuffer] = []
         plan = try BoundPlan(
-            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool
+            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool,
+            plugins: engine.plugins
         ) { name, type throws(ApusError) in
             if let pointer = frame.pointer(of: name) { return pointer }
             guard Bindings.kvCacheLayer(name) != nil,

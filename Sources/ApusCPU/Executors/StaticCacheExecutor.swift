@@ -108,7 +108,7 @@ final class StaticCacheExecutor: Executor {
         let bound = try BoundPlan(
             engine.plan, weights: engine.weights, frame: frame,
             limits: SessionLimits(batch: batch, chunk: limits.chunk, capacity: limits.capacity),
-            kernels: kernels, pool: pool, memory: memory, held: held
+            kernels: kernels, pool: pool, plugins: engine.plugins, memory: memory, held: held
         ) { name, _ throws(ApusError) in
             guard let pointer = inputs[name] ?? frame.pointer(of: name) else {
                 throw ApusError(

@@ -124,7 +124,7 @@ final class AttentionLaunch: Launch {
         attention.mask_key_stride = mask.stride(3, broadcastTo: 4) == 0 ? 0 : 1
     }
 
-    override func reset() { queue.reset() }
+    override func reset() throws(ApusError) { queue.reset() }
 
     override func run(phase: Int, worker: Int, workers: Int) {
         switch (phase, width) {

@@ -69,7 +69,7 @@ final class LinearLaunch: Launch {
         block = max(context.workers == 1 ? arguments.n : block, 1)
     }
 
-    override func reset() { queue.reset() }
+    override func reset() throws(ApusError) { queue.reset() }
 
     override func run(phase: Int, worker: Int, workers: Int) {
         var arguments = arguments

@@ -100,7 +100,7 @@ final class MatmulLaunch: Launch {
         columns = (columns + Self.grain - 1) / Self.grain * Self.grain
     }
 
-    override func reset() { queue.reset() }
+    override func reset() throws(ApusError) { queue.reset() }
 
     override func run(phase: Int, worker: Int, workers: Int) {
         let columnBlocks = (n + columns - 1) / columns

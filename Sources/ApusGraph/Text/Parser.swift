@@ -11,6 +11,15 @@ extension Graph {
     }
 }
 
+extension Attribute {
+    /// Reads attributes in the text form of ``text(of:)``.
+    /// - Throws: `.invalidInput` with source, line, what was expected and what was found.
+    public static func parse(_ text: String, source: String) throws(ApusError) -> [String: Attribute] {
+        var parser = try Parser(text, source: source)
+        return try parser.parseOnlyAttributes()
+    }
+}
+
 private struct Parser {
     private var lexer: Lexer
     private var token: Lexer.Token
@@ -154,18 +163,7 @@ private struct Parser {
             if try !accept(",") { break }
         }
         try expect(")")
-        var attributes: [String: Attribute] = [:]
-        if try accept("{") {
-            while token != .punctuation("}") {
-                let key = try expectName("an attribute")
-                try expect("=")
-                guard attributes.updateValue(try parseAttribute(), forKey: key) == nil else {
-                    throw lexer.error("attribute '\(key)' is given twice", line: line)
-                }
-                if try !accept(",") { break }
-            }
-            try expect("}")
-        }
+        let attributes = token == .punctuation("{") ? try parseAttributes() : [:]
         try expect(":")
         var results: [Value] = []
         for (index, name) in names.enumerated() {
@@ -176,6 +174,29 @@ private struct Parser {
             results.append(value)
         }
         graph.nodes.append(Node(op: op, operands: operands, attributes: attributes, results: results))
+    }
+
+    /// Attributes in braces.
+    private mutating func parseAttributes() throws(ApusError) -> [String: Attribute] {
+        var attributes: [String: Attribute] = [:]
+        try expect("{")
+        while token != .punctuation("}") {
+            let key = try expectName("an attribute")
+            try expect("=")
+            guard attributes.updateValue(try parseAttribute(), forKey: key) == nil else {
+                throw lexer.error("attribute '\(key)' is given twice", line: line)
+            }
+            if try !accept(",") { break }
+        }
+        try expect("}")
+        return attributes
+    }
+
+    /// A text that is attributes in braces and nothing else.
+    mutating func parseOnlyAttributes() throws(ApusError) -> [String: Attribute] {
+        let attributes = try parseAttributes()
+        guard token == .end else { throw expected("end of text") }
+        return attributes
     }
 
     private mutating func parseType() throws(ApusError) -> TensorType {

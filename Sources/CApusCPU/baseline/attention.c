@@ -33,6 +33,7 @@ static void fold_keys(
     state[0] = -INFINITY;
     memset(state + 1, 0, (dim + 1) * sizeof(float));
     for (size_t j = first; j < last; j++) {
+        if (!(keys_shown(a, b, t, j) & 1)) { continue; }
         const size_t row = keys + j * a->k_row_stride, value = values + j * a->v_row_stride;
         float sums[BASELINE_LANES] = {0}, score = 0;
         for (size_t i = 0; i < dim; i++) {

@@ -127,6 +127,10 @@ typedef struct {
 /// Query t of sequence b has position p = start[b] + t and sees key j if j < length[b], and j <= p when
 /// `causal`, and j > p - window when `window` > 0. Its score is softcap(scale * q.k) + mask. Cache rows
 /// from length[b] on are never read, so they may hold any bits. A query that sees no key yields zeros.
+///
+/// With `tree` the new keys, from start[b] on, are seen by its bits alone, and those before start[b] by the
+/// window, counted from the query's position in `tree_positions`. A token of position -1 is padding: it sees
+/// nothing, no bit may show it, and its rows of the cache may hold any bits.
 typedef struct {
     const float *q;            ///< f32 [B, S, Hq, D]; the elements of a head side by side, as in all tensors here
     size_t q_batch_stride;     ///< elements between sequences of `q`
@@ -159,6 +163,10 @@ typedef struct {
     size_t mask_head_stride;   ///< elements between Q heads of `mask`; 0 when shared
     size_t mask_row_stride;    ///< elements between queries of `mask`; 0 when shared
     size_t mask_key_stride;    ///< elements between keys of `mask`: 1, or 0 when shared
+    const uint32_t *tree;      ///< u32 [B, S, W]: bit i of word w of row t shows new key 32 w + i; or NULL
+    const int32_t *tree_positions;  ///< [B, S] position of each new token of a tree
+    size_t tree_tokens;             ///< S, at most 32 W
+    size_t tree_words;              ///< W
 } apus_attention;
 
 /// All kernels of one instruction set.

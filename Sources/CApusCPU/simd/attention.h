@@ -12,7 +12,7 @@
 #include <math.h>
 
 enum {
-    KEYS = 64,        ///< keys of a tile, a multiple of TILE_COLS
+    KEYS = 64,        ///< keys of a tile, a multiple of TILE_COLS, one bit each of `keys_shown`
     BLOCK_ROWS = 192  ///< rows (query, head) that share the panels, when a query has fewer heads
 };
 
@@ -68,7 +68,7 @@ INLINE void load_keys(
     }
     for (size_t j = 0; j < KEYS && key + j < last; j++) {
         float *to = s->v + j * s->width;
-        if (key + j < first) {
+        if (key + j < first || is_tree_padding(a, b, key + j)) {
             memset(to, 0, s->width * sizeof(float));
             continue;
         }
@@ -79,9 +79,11 @@ INLINE void load_keys(
     }
 }
 
-/// Keys [first, last) of [key0, key1) that query t sees.
-INLINE visible_keys keys_seen_within(const apus_attention *a, size_t b, size_t t, size_t key0, size_t key1) {
-    visible_keys seen = keys_seen(a, b, t);
+/// Keys [first, last) of [key0, key1) that queries t0...t1 see between them.
+INLINE visible_keys keys_seen_within(
+    const apus_attention *a, size_t b, size_t t0, size_t t1, size_t key0, size_t key1
+) {
+    visible_keys seen = keys_seen_by(a, b, t0, t1);
     seen.first = larger(seen.first, key0);
     seen.last = larger(smaller(seen.last, key1), seen.first);
     return seen;
@@ -90,8 +92,8 @@ INLINE visible_keys keys_seen_within(const apus_attention *a, size_t b, size_t t
 /// Turns the scores of one row for the tile at `key` into weights and returns their sum. Raises the row's
 /// maximum and leaves in *change the logarithm of the factor that its older sums shrink by.
 INLINE float softmax_row(
-    const apus_attention *a, size_t key, visible_keys seen, const float *mask, float *score, float *top,
-    float *change
+    const apus_attention *a, size_t key, visible_keys seen, uint64_t shown, const float *mask, float *score,
+    float *top, float *change
 ) {
     vf values[KEYS / VW], greatest = v_set(-INFINITY), sum = v_zero();
     const size_t last = seen.last > key ? smaller(seen.last - key, KEYS) : 0;
@@ -111,6 +113,7 @@ INLINE float softmax_row(
             const vf lane = v_add(v_iota(), v_set((float)(i * VW)));
             value = v_if_less(lane, high, v_if_less(lane, low, hidden, value), hidden);
         }
+        if (shown != ~UINT64_C(0)) { value = v_if_bits((uint32_t)(shown >> i * VW), value, hidden); }
         greatest = v_max(greatest, value);
         values[i] = value;
     }
@@ -133,10 +136,10 @@ INLINE void fold_tile(
     size_t r, size_t rows, const attention_scratch *s
 ) {
     const size_t dim = a->head_dim, group = a->q_heads / a->kv_heads;
-    const visible_keys of_first = keys_seen_within(a, b, t0 + r / group, key0, key1);
-    const visible_keys of_last = keys_seen_within(a, b, t0 + (r + rows - 1) / group, key0, key1);
-    if (of_last.last <= key || of_first.first >= key + KEYS) { return; }
-    const size_t count = smaller(of_last.last - key, KEYS);
+    const visible_keys seen
+        = keys_seen_within(a, b, t0 + r / group, t0 + (r + rows - 1) / group, key0, key1);
+    if (seen.last <= key || seen.first >= key + KEYS) { return; }
+    const size_t count = smaller(seen.last - key, KEYS);
     for (size_t c = 0; c < KEYS; c += TILE_COLS) {
         const tile t = {
             .a = s->q + r * dim, .lda = dim, .panel = s->k + c * dim, .ldb = TILE_COLS, .k = dim,
@@ -148,8 +151,8 @@ INLINE void fold_tile(
     for (size_t i = 0; i < rows; i++) {
         const size_t query = t0 + (r + i) / group, h = kv_head * group + (r + i) % group;
         sums[i] = softmax_row(
-            a, key, keys_seen_within(a, b, query, key0, key1), mask_row(a, b, h, query), s->score + i * KEYS,
-            s->top + r + i, s->shrink + i);
+            a, key, keys_seen_within(a, b, query, query, key0, key1), keys_shown(a, b, query, key),
+            mask_row(a, b, h, query), s->score + i * KEYS, s->top + r + i, s->shrink + i);
     }
     for (size_t i = 0; i < rows; i += VW) { v_store(s->shrink + i, v_exp(v_load(s->shrink + i))); }
     for (size_t i = 0; i < rows; i++) {
@@ -180,10 +183,9 @@ INLINE void attend(
         s->sum[r] = 0;
     }
     memset(s->out, 0, rows * s->width * sizeof(float));
-    const size_t first = keys_seen_within(a, b, t0, key0, key1).first;
-    const size_t last = keys_seen_within(a, b, t1 - 1, key0, key1).last;
-    for (size_t key = first / KEYS * KEYS; key < last; key += KEYS) {
-        load_keys(a, dtype, b, kv_head, key, first, last, s);
+    const visible_keys seen = keys_seen_within(a, b, t0, t1 - 1, key0, key1);
+    for (size_t key = seen.first / KEYS * KEYS; key < seen.last; key += KEYS) {
+        load_keys(a, dtype, b, kv_head, key, seen.first, seen.last, s);
         for (size_t r = 0; r < rows; r += TILE_ROWS) {
             fold_tile(a, b, kv_head, t0, key0, key1, key, r, smaller(TILE_ROWS, rows - r), s);
         }

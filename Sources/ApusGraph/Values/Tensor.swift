@@ -1,7 +1,6 @@
-public import ApusGraph
 import ApusSupport
 
-/// A tensor of the reference interpreter: a type, and its elements in row-major order.
+/// A tensor with its elements, in row-major order: what reference functions compute with.
 ///
 /// Floating-point elements are kept as `Float`; those of an `f16` or `bf16` tensor are rounded to that type.
 public struct Tensor: Sendable, Equatable {
@@ -40,10 +39,10 @@ public struct Tensor: Sendable, Equatable {
     }
 
     /// The same elements in another shape.
-    func reshaped(_ shape: [Int]) -> Tensor { Tensor(unchecked: element, shape, floats, ints) }
+    package func reshaped(_ shape: [Int]) -> Tensor { Tensor(unchecked: element, shape, floats, ints) }
 
     /// A tensor whose elements are known to be values of `element`.
-    init(unchecked element: ElementType, _ shape: [Int], _ floats: [Float], _ ints: [Int]) {
+    package init(unchecked element: ElementType, _ shape: [Int], _ floats: [Float], _ ints: [Int]) {
         self.element = element
         self.shape = shape
         self.floats = floats
@@ -51,7 +50,7 @@ public struct Tensor: Sendable, Equatable {
     }
 
     /// Number of elements that the shape asks for, nil if it is beyond what can be counted.
-    var elementCount: Int? {
+    package var elementCount: Int? {
         var count = 1
         for size in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: size)
@@ -62,10 +61,10 @@ public struct Tensor: Sendable, Equatable {
     }
 
     /// Whether there is one element for each position of the shape.
-    var isComplete: Bool { elementCount == (element.isFloat ? floats.count : ints.count) }
+    public var isComplete: Bool { elementCount == (element.isFloat ? floats.count : ints.count) }
 
     /// The nearest value of a floating-point type.
-    static func round(_ value: Float, to element: ElementType) -> Float {
+    package static func round(_ value: Float, to element: ElementType) -> Float {
         switch element {
         case .f16: Half(value).float
         case .bf16: BFloat16(value).float
@@ -88,7 +87,7 @@ public struct Tensor: Sendable, Equatable {
     }
 
     /// A number without its fraction; what no integer can hold becomes the nearest one, a NaN 0.
-    static func integer(_ value: Double, _ element: ElementType) -> Int {
+    package static func integer(_ value: Double, _ element: ElementType) -> Int {
         if element == .bool { return value == 0 ? 0 : 1 }
         if value.isNaN { return 0 }
         return Int(exactly: value.rounded(.towardZero)) ?? (value < 0 ? Int.min : Int.max)
