@@ -63,6 +63,13 @@ let package = Package(
             dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusCPUTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
+                "ApusReference", "ApusSupport", "CAllocationCounter",
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusCommandTests",
             dependencies: [
                 "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),

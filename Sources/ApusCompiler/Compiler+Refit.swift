@@ -16,7 +16,8 @@ extension Compiler {
     /// - Throws: `.mismatch` with every weight that is missing or has another shape, or if the model computes
     ///   something else; `.invalidInput` for an engine that cannot be refitted.
     public static func refit(
-        _ blueprint: EngineBlueprint, with model: ImportedModel, plugins: PluginRegistry, backend: any Backend,
+        _ blueprint: EngineBlueprint, with model: ImportedModel, plugins: PluginRegistry,
+        backend: any Backend,
         progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
         let graph = try WeightGraph.graph(of: blueprint)

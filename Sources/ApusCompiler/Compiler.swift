@@ -69,7 +69,8 @@ public enum Compiler {
                 .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
         let manager = PassManager(
-            registry: plugins.ops(), weights: weights, dumpDirectory: options.dumpDirectory, check: options.check)
+            registry: plugins.ops(), weights: weights, dumpDirectory: options.dumpDirectory,
+            check: options.check)
         let cache = try options.backend.cache(options.cache)
         guard options.backend != .reference else {
             throw ApusError(
@@ -114,7 +115,8 @@ public enum Compiler {
         let origin = EngineOrigin(
             device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
             cache: try options.backend.cache(options.cache).rawValue,
-            report: lowered.passes.flatMap(\.attention).map(\.description), importHash: try importHash(of: graph, weights),
+            report: lowered.passes.flatMap(\.attention).map(\.description),
+            importHash: try importHash(of: graph, weights),
             sources: WeightGraph.text(of: lowered.graph, outputs: values))
         return Engine(
             info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,

@@ -114,7 +114,8 @@ import Testing
         let weights = try Sample.compile(model).weights
         blueprint.origin.device = "cuda"
         try EngineFile.write(
-            Engine(blueprint, weights: weights, plugins: .standard), generation: model.generation, to: file.path)
+            Engine(blueprint, weights: weights, plugins: .standard), generation: model.generation,
+            to: file.path)
         #expect(
             try failure(file.path)?.description
                 == "\(file.path): header: expected an engine for device 'cpu', got one for 'cuda'; compile the model for "
@@ -122,7 +123,8 @@ import Testing
         blueprint.origin.device = "cpu"
         blueprint.origin.weightLayout = 7
         try EngineFile.write(
-            Engine(blueprint, weights: weights, plugins: .standard), generation: model.generation, to: file.path)
+            Engine(blueprint, weights: weights, plugins: .standard), generation: model.generation,
+            to: file.path)
         #expect(
             try failure(file.path)?.code == .mismatch)
         #expect(

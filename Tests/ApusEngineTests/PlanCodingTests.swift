@@ -21,7 +21,8 @@ import Testing
             Plan.Step(
                 op: "op", kernel: "cpu.op", operands: [0, nil, 1], results: [2],
                 attributes: [
-                    "bool": false, "int": .int(.min), "size": .dimension(.symbol("P") + .symbol("S")), "float": .float(-0.0),
+                    "bool": false, "int": .int(.min), "size": .dimension(.symbol("P") + .symbol("S")),
+                    "float": .float(-0.0),
                     "tiny": .float(.leastNonzeroMagnitude),
                     "nan": .float(Double(bitPattern: 0xFFF8_0000_0000_0123)), "inf": .float(-.infinity),
                     "third": .float(1.0 / 3), "whole": .float(1e22), "string": "a\\\t\u{1F426}",

@@ -1,5 +1,5 @@
-import ApusCPU
 import Apus
+import ApusCPU
 import ApusCompiler
 import ApusEngine
 import ApusFrontend

@@ -51,7 +51,9 @@ import Testing
             name: "prefix of none", condition: .or(causal, .atLeastZero(0, -1, -1)), expected: .causal),
         Case(name: "keys from 1", condition: .and(causal, .atLeastZero(0, 1, -1)), expected: .general),
         Case(name: "keys from 0", condition: .and(causal, .atLeastZero(0, 1, 0)), expected: .causal),
-        Case(name: "the last queries only", condition: .and(causal, .atLeastZero(1, 0, -3)), expected: .general),
+        Case(
+            name: "the last queries only", condition: .and(causal, .atLeastZero(1, 0, -3)), expected: .general
+        ),
         Case(
             name: "queries of either kind",
             condition: .or(
@@ -128,8 +130,10 @@ import Testing
         try check(builder.finish(), [.general], truth: nil)
     }
 
-    @Test(arguments: [("tril", 0, MaskClass.causal), ("tril", 1, .general), ("tril", -1, .general),
-        ("triu", 0, .general), ("triu", 1, .general), ("triu", -3, .general)])
+    @Test(arguments: [
+        ("tril", 0, MaskClass.causal), ("tril", 1, .general), ("tril", -1, .general),
+        ("triu", 0, .general), ("triu", 1, .general), ("triu", -3, .general),
+    ])
     func triangles(op: String, diagonal: Int, expected: MaskClass) throws {
         var builder = MaskBuilder()
         let ones = try builder.boolean(.constant(true))
@@ -197,7 +201,9 @@ import Testing
 
     @Test func eachAttentionHasItsOwnMask() throws {
         var builder = MaskBuilder()
-        let conditions: [Condition] = [Self.causal, .distance(0...2), .atLeastZero(1, -1, 1), .constant(true)]
+        let conditions: [Condition] = [
+            Self.causal, .distance(0...2), .atLeastZero(1, -1, 1), .constant(true),
+        ]
         for condition in conditions { try builder.attend(builder.mask(condition, .infinite)) }
         let expected: [MaskClass] = [.causal, .slidingWindow(3), .general, .allVisible]
         let after = try check(builder.finish(), expected, truth: nil)

@@ -57,7 +57,8 @@ import Testing
         guard names(before) == names(after) || isLifted else { return nil }
         do {
             let sizes = Seeded.sizes(before)
-            let inputs = try Seeded.inputs(before, sizes).merging(Seeded.inputs(after, sizes)) { old, _ in old }
+            let inputs = try Seeded.inputs(before, sizes).merging(Seeded.inputs(after, sizes)) { old, _ in old
+            }
             let outputs = try [before, after].map { graph in
                 let own = inputs.filter { graph.input(named: $0.key) != nil }
                 return try Interpreter(graph: graph, weights: weights).run(own)

@@ -116,7 +116,9 @@ public final class EngineFile: Sendable {
 
     /// The plan and the places of the weights, as the file has them: not yet checked for a backend.
     /// - Throws: `.invalidInput` for a damaged plan, `.notFound` for a plugin that is not registered.
-    public func plan(_ plugins: PluginRegistry) throws(ApusError) -> (plan: Plan, regions: [WeightStore.Region]) {
+    public func plan(_ plugins: PluginRegistry) throws(ApusError) -> (
+        plan: Plan, regions: [WeightStore.Region]
+    ) {
         let source = "\(path): \(EngineSection.plan)"
         return try PlanCoding.read(JSON.parse(try bytes(of: EngineSection.plan), source: source), plugins)
     }

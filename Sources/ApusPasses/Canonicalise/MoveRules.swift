@@ -68,7 +68,8 @@ extension Match {
             let order = node.dimensions("dims")?.compactMap(\.constant)
             return order?.count == node.type.rank ? order : nil
         }
-        guard let node = producer(of: value, "transpose"), let a = node.axis("dim0"), let b = node.axis("dim1")
+        guard let node = producer(of: value, "transpose"), let a = node.axis("dim0"),
+            let b = node.axis("dim1")
         else { return nil }
         var order = Array(0..<node.type.rank)
         order.swapAt(a, b)

@@ -23,7 +23,9 @@ enum PlanCoding {
     }
 
     /// Reads what ``json(_:_:_:)`` gives; ``EngineCheck`` tells whether it makes sense.
-    static func read(_ json: JSON, _ plugins: PluginRegistry) throws(ApusError) -> (plan: Plan, regions: [WeightStore.Region]) {
+    static func read(_ json: JSON, _ plugins: PluginRegistry) throws(ApusError) -> (
+        plan: Plan, regions: [WeightStore.Region]
+    ) {
         let root = FieldReader(json)
         var symbols: [Symbol] = []
         for field in try root["symbols"].elements {
@@ -60,15 +62,30 @@ extension WeightStore.Region {
 
 extension Plan.Tensor {
     fileprivate var json: JSONValue {
-        .object([
+        var members: [(String, JSONValue)] = [
             ("name", .string(name)), ("type", .string(type.description)), ("storage", storage.json),
-        ])
+        ]
+        // Most tensors are dense.
+        if layout != .dense(type.shape) {
+            members.append(("strides", .array(layout.strides.map { .string($0.description) })))
+            members.append(("offset", .string(layout.offset.description)))
+        }
+        return .object(members)
     }
 
     fileprivate init(_ field: FieldReader) throws(ApusError) {
         self.init(
             name: try field["name"].string, type: try field["type"].type,
-            storage: try Plan.Storage(try field["storage"]))
+            storage: try Plan.Storage(try field["storage"]), layout: try Self.layout(field))
+    }
+}
+
+extension Plan.Tensor {
+    private static func layout(_ field: FieldReader) throws(ApusError) -> Layout? {
+        guard field.json["strides"] != nil else { return nil }
+        var strides: [Dimension] = []
+        for step in try field["strides"].elements { strides.append(try step.dimension) }
+        return Layout(strides: strides, offset: try field["offset"].dimension)
     }
 }
 
