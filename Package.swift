@@ -59,6 +59,10 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "AttentionPluginTests",
+            dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusCPUTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",

@@ -1,5 +1,6 @@
 import ApusEngine
 import ApusSupport
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -77,7 +78,7 @@ extension EngineCache.Slot {
             try OutputFile.makeFolder(cache.folder)
             try EngineFile.write(
                 engine, generation: source.generation, tokenizer: try source.tokenizerFiles(), key: key.text,
-                to: path, suffix: Eviction.partialMark + "\(getpid())", progress: progress)
+                to: path, suffix: Eviction.partialSuffix, progress: progress)
             try Eviction(cache: cache, keeping: key.fileName).run()
             return nil
         } catch {
@@ -92,7 +93,14 @@ private struct Eviction {
     /// The entry that was just written.
     let keeping: String
 
-    static let partialMark = ".partial-"
+    private static let partialMark = ".partial-"
+    private static let partialCount = Atomic<Int>(0)
+
+    /// What no other writer adds to the name of a file.
+    static var partialSuffix: String {
+        "\(partialMark)\(getpid())-\(partialCount.add(1, ordering: .relaxed).newValue)"
+    }
+
     /// A file that nobody has written to for so long was left behind by a process that ended.
     private static let staleSeconds = 3600
 

@@ -48,7 +48,10 @@ public struct ModelSource: Sendable {
             try self.init(engine: path, options, start)
         } else {
             var slot: EngineCache.Slot?
-            if let cache = options.engineCache, options.backend == .plugin, OutputFile.isFolder(path) {
+            // What a program's own passes do, a key cannot tell.
+            if let cache = options.engineCache, options.backend != .reference, options.passes.isEmpty,
+                OutputFile.isFolder(path)
+            {
                 slot = cache.slot(for: try EngineKey(folder: path, options: options))
             }
             var warnings = slot?.warnings ?? []

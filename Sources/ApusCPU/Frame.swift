@@ -54,7 +54,21 @@ final class Frame {
         dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
     }
 
+    /// The memory of an input that the frame holds. A static cache's indices are those of the first sequence, which
+    /// all sequences of a pass share.
+    func pointer(of input: String) -> UnsafeMutableRawPointer? {
+        switch input {
+        case Bindings.inputIDs: UnsafeMutableRawPointer(tokens)
+        case Bindings.positionIDs: UnsafeMutableRawPointer(positions)
+        case Bindings.contextLengths, Bindings.endIndex: UnsafeMutableRawPointer(lengths)
+        case Bindings.kvCacheStartIndex, Bindings.startIndex: UnsafeMutableRawPointer(starts)
+        case Bindings.lastTokenIDs: UnsafeMutableRawPointer(lastTokens)
+        default: nil
+        }
+    }
+
     /// Takes the inputs of a pass and checks them.
+    /// - Throws: `.invalidInput` for counts or ids out of range.
     func load(
         tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,

@@ -15,6 +15,8 @@ public struct CompileOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
+    public var passes: [ExtraPass]
     /// Folder that gets the graph's text before and after each pass; nil for none.
     public var dumpDirectory: String?
     /// Called with the graph before and after each pass, to compare them.
@@ -23,12 +25,14 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, dumpDirectory: String? = nil, check: PassManager.Check? = nil
+        aliasKVCache: Bool = true, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
+        check: PassManager.Check? = nil
     ) {
         self.precision = precision
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.passes = passes
         self.dumpDirectory = dumpDirectory
         self.check = check
     }
@@ -72,11 +76,11 @@ public enum Compiler {
             throw ApusError(
                 .invalidInput, "the reference backend runs graphs as they are; there is no engine")
         }
-        let passes = Pipeline.standard(
+        let steps = try Pipeline.steps(
             PipelineOptions(
                 precision: precision, kvCache: precision, backend: options.backend, cache: cache,
-                aliasKVCache: options.aliasKVCache))
-        let (lowered, reports) = try manager.run(graph, passes)
+                aliasKVCache: options.aliasKVCache), with: options.passes)
+        let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
         let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
         guard missed.isEmpty || options.backend != .plugin else {

@@ -193,8 +193,9 @@ struct PlanBuilder {
             if mustKeep(cache, after: position) {
                 // What a plugin keeps in an operand must be there in the next pass.
                 if plugin != nil {
-                    unsupported.append(
-                        "\(node.op): updates %\(tensors[cache].name) in place, which something else uses too")
+                    var reason = "which something else uses too"
+                    if case .weight = tensors[root(of: cache)].storage { reason = "which is a weight" }
+                    unsupported.append("\(node.op): updates %\(tensors[cache].name) in place, \(reason)")
                 }
                 read[operand] = copied(cache)
             }

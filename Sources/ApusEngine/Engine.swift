@@ -29,6 +29,9 @@ public struct Engine: Sendable {
         self.origin = origin
     }
 
+    /// How keys and values are kept.
+    public var cacheMode: CacheMode { plan.cacheMode }
+
     /// Bytes that a decode step must read.
     ///
     /// These are all weights of linear layers and the output head, and the live part of the KV cache. An embedding

@@ -97,13 +97,8 @@ public struct Plan: Sendable {
 
     /// Bytes of a tensor in a session within `limits`; nil if nothing bounds it, or no memory could hold it.
     public func byteCount(of tensor: Int, limits: SessionLimits) -> Int? {
-        byteCount(of: tensor, bounds: SizeBounds(symbols, limits: limits))
-    }
-
-    /// The most bytes of a tensor whose symbols lie within `bounds`.
-    func byteCount(of tensor: Int, bounds: SizeBounds) -> Int? {
         let type = tensors[tensor].type
-        guard let count = bounds.upperBound(of: type.elementCount),
+        guard let count = type.elementCount.evaluate(limits.value(of:)),
             (0...Self.mostElements).contains(count)
         else { return nil }
         return count * type.element.byteCount

@@ -24,6 +24,8 @@ public struct PassNotes: Sendable {
     public var attention: [AttentionReport] = []
     /// One line for each static cache that the pass met.
     public var caches: [CacheReport] = []
+    /// What a user should hear of beside that.
+    public var remarks: [String] = []
 
     /// Makes empty notes.
     public init(registry: OpRegistry = .standard, weights: (any WeightSource)? = nil) {

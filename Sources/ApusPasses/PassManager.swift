@@ -19,6 +19,8 @@ public struct PassReport: Sendable {
     public let caches: [CacheReport]
     /// What is known of the attentions' masks after the pass.
     public let masks: [MaskReport]
+    /// What a user should hear of beside that.
+    public let remarks: [String]
 }
 
 /// Runs passes one after the other: verifies after each that changed something, times, dumps, checks.
@@ -66,6 +68,7 @@ public struct PassManager: Sendable {
             let old = fingerprint
             do {
                 notes.attention = []
+                notes.remarks = []
                 let start = ContinuousClock.now
                 try pass.run(&graph, &notes)
                 let duration = ContinuousClock.now - start
@@ -75,7 +78,7 @@ public struct PassManager: Sendable {
                     PassReport(
                         pass: pass.name, duration: duration, nodeCountBefore: before.nodes.count,
                         nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention,
-                        caches: notes.caches, masks: notes.masks))
+                        caches: notes.caches, masks: notes.masks, remarks: notes.remarks))
                 if hasChanged {
                     try graph.verify(registry: registry)
                     try check?(pass.name, before, graph)

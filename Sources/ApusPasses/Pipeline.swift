@@ -80,6 +80,7 @@ public enum Pipeline {
         Step(.canonicalise, DeadCode(), "single use means a single use that counts"),
         Step(.canonicalise, normalizeSDPA, "one op to look at, after the steps around it are in one form"),
         Step(.canonicalise, ClassifyAttentionMask(), "every attention is found by now, and its mask"),
+        Step(.canonicalise, LiftKVCache(), "a cache that grows is known by its causal attention"),
         Step(.canonicalise, DeadCode(), "masks that attention computes by itself, and what they came from"),
 
         Step(.fuse, fuseSiLU, "gated activations are looked for by it"),

@@ -49,7 +49,8 @@ final class GraphRun {
             return pointer
         }
         // What a step does not write, no step may read.
-        bound.arena.base.initializeMemory(as: UInt8.self, repeating: 0xff, count: bound.arena.byteCount)
+        let arena = bound.memory.arena
+        arena.base.initializeMemory(as: UInt8.self, repeating: 0xff, count: arena.byteCount)
     }
 
     /// Writes an input.

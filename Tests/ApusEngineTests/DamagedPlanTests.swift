@@ -46,17 +46,28 @@ import Testing
         let parts = try Parts()
         #expect(try parts.failure(parts.plan) == nil)
         let cases: [(String, String, String)] = [
+            (
+                #"{"input":"input_ids"}"#, #"{"input":"last_token_ids"}"#,
+                "expected a shape [B], got i64[B, S]"
+            ),
+            (
+                #""operands":[33,5]"#, #""operands":[33,1]"#,
+                "expected indices 'last_token_ids', got 'context_lengths'"
+            ),
             (#""storage":{"weight":0}"#, #""storage":{"weight":999}"#, "weights, got 999"),
             (#""storage":{"weight":0}"#, #""storage":{"weight":3}"#, "expected f32["),
-            (#""operands":[0,"#, #""operands":[99999,"#, "tensors, got 99999"),
-            (#""operands":[0,"#, #""operands":[-1,"#, "expected an integer of at least 0"),
+            (#""operands":[6,"#, #""operands":[99999,"#, "tensors, got 99999"),
+            (#""operands":[6,"#, #""operands":[-1,"#, "expected an integer of at least 0"),
             (
                 #""kernel":"cpu.linear""#, #""kernel":"cpu.magic""#,
                 "expected a kernel of device 'cpu', got 'cpu.magic'"
             ),
             (#""kernel":"cpu.linear""#, #""kernel":"cpu.rms_norm""#, "expected a kernel of device 'cpu'"),
             (#""op":"linear""#, #""op":"perceptron""#, "expected a known op, got 'perceptron'"),
-            (#""results":["#, #""results":[0,"#, "results of its op's types"),
+            (
+                #""results":["#, #""results":[0,"#,
+                "expected results [f32[B, S, 32]], got [i64[B, S], f32[B, S, 32]]"
+            ),
             (#""num_q_heads":{"int":"#, #""num_q_heads":{"int":9223372036854775"#, "attention_plugin.C"),
             (#""head_size":{"int":"#, #""head_size":{"float":"#, "attribute 'head_size': expected int"),
             (#""name":"S","min""#, #""name":"B","min""#, "expected different names"),
@@ -68,7 +79,10 @@ import Testing
             ),
         ]
         for (old, new, message) in cases {
-            let range = try #require(parts.plan.range(of: old), "\(old)")
+            guard let range = parts.plan.range(of: old) else {
+                Issue.record("the plan has no \(old)")
+                continue
+            }
             let error = try #require(
                 try parts.failure(parts.plan.replacingCharacters(in: range, with: new)), "\(new)")
             #expect(error.description.contains(message), "\(error)")
@@ -125,7 +139,8 @@ import Testing
             "\"alias\"", "\"weight\"", "\"input\"", "\"activation\"",
         ]
         var rejected = 0
-        for _ in 0..<250 {
+        let rounds = Fuzz.rounds(60)
+        for _ in 0..<rounds {
             var plan = parts.plan
             for _ in 0..<Int.random(in: 1...2, using: &random) {
                 let place = places[.random(in: 0..<places.count, using: &random)]
@@ -135,6 +150,6 @@ import Testing
             }
             if try parts.failure(plan) != nil { rejected += 1 }
         }
-        #expect(rejected > 100)
+        #expect(rejected > rounds / 2)
     }
 }

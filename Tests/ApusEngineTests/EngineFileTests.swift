@@ -173,7 +173,7 @@ import Testing
         var random = SplitMix(state: 1)
         var places = (0..<header.byteCount).flatMap { byte in (0..<8).map { (byte, $0) } }
         for section in header.sections {
-            for _ in 0..<200 {
+            for _ in 0..<Fuzz.rounds(200) {
                 places.append(
                     (
                         section.offset + .random(in: 0..<section.byteCount, using: &random),

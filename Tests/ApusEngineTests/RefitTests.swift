@@ -105,7 +105,7 @@ import Testing
             Array($0.utf8)
         }
         var generator = SplitMix(state: 3)
-        for _ in 0..<400 {
+        for _ in 0..<Fuzz.rounds(300) {
             var text = good
             let at = digits[.random(in: 0..<digits.count, using: &generator)]
             text.replaceSubrange(at...at, with: words[.random(in: 0..<words.count, using: &generator)])

@@ -83,6 +83,13 @@ final class TemporaryFile {
     }
 }
 
+/// How long a test with random damage goes on: `APUS_FUZZ=100` makes it a hundred times as long.
+enum Fuzz {
+    static func rounds(_ count: Int) -> Int {
+        count * (ProcessInfo.processInfo.environment["APUS_FUZZ"].flatMap(Int.init) ?? 1)
+    }
+}
+
 /// A seeded sequence of numbers.
 struct SplitMix: RandomNumberGenerator {
     var state: UInt64

@@ -9,11 +9,9 @@ final class BoundPlan: PoolJob {
     let plan: Plan
     /// What the launches were bound to.
     let context: LaunchContext
-    /// Bytes held for activations and the insides of kernels.
-    let workingBytes: Int
+    /// Activations and scratch, maybe shared with other bindings of the plan.
+    let memory: PlanMemory
     private let pool: ThreadPool
-    /// The memory of all activations.
-    let arena: HugeBuffer
     private let weights: WeightStore
     private let launches: [Launch]
     private let extents: PlanExtents
@@ -22,24 +20,34 @@ final class BoundPlan: PoolJob {
 
     /// Binds a plan.
     /// - Parameters:
+    ///   - memory: Activations and scratch, planned for no less than `limits`; nil allocates them.
+    ///   - held: The memory of activations that lie elsewhere, such as updates of caches.
     ///   - input: The memory of an input of that name and type; it must outlive the plan.
     /// - Throws: `.outOfMemory`, and whatever `input` throws.
     init(
         _ plan: Plan, weights: WeightStore, frame: Frame, limits: SessionLimits,
         kernels: UnsafePointer<apus_kernels>, pool: ThreadPool, plugins: PluginRegistry,
+        memory: PlanMemory? = nil, held: [Int: UnsafeMutableRawPointer] = [:],
         input: (String, TensorType) throws(ApusError) -> UnsafeMutableRawPointer
     ) throws(ApusError) {
         self.plan = plan
         self.weights = weights
         self.pool = pool
-        let buffers = try BufferPlan(plan, limits: limits)
-        arena = try HugeBuffer(byteCount: buffers.byteCount, purpose: "activations")
+        let own: PlanMemory
+        if let memory {
+            own = memory
+        } else {
+            own = try PlanMemory(plan, limits: limits, held: Set(held.keys))
+        }
+        let memory = own
+        self.memory = own
         var pointers: [UnsafeMutableRawPointer] = []
         var inputs: [String: UnsafeMutableRawPointer] = [:]
         for (index, tensor) in plan.tensors.enumerated() {
             switch tensor.storage {
             case .weight(let region): pointers.append(weights.buffer.base + weights.regions[region].offset)
-            case .activation: pointers.append(arena.base + (buffers.offsets[index] ?? 0))
+            case .activation:
+                pointers.append(held[index] ?? memory.arena.base + (memory.buffers.offsets[index] ?? 0))
             case .alias(let owner): pointers.append(pointers[owner])
             case .input(let name):
                 let pointer = try input(name, tensor.type)
@@ -52,9 +60,9 @@ final class BoundPlan: PoolJob {
         }
         frame.symbols = symbols
         extents = try PlanExtents(plan, symbols)
-        let scratch = Scratch()
         context = LaunchContext(
-            kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count, scratch: scratch,
+            kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count,
+            scratch: memory.scratch,
             symbols: symbols, bounds: SizeBounds(plan.symbols, limits: limits), faults: Faults(),
             pointers: pointers, plugins: plugins)
         var launches: [Launch] = []
@@ -64,9 +72,16 @@ final class BoundPlan: PoolJob {
             launches.append(launch)
         }
         self.launches = launches
-        let scratchBytes = launches.reduce(0) { max($0, $1.scratchBytes) }
-        try scratch.reserve(scratchBytes, workers: pool.count)
-        workingBytes = arena.byteCount + scratchBytes * pool.count
+        try memory.reserveScratch(launches.reduce(0) { max($0, $1.scratchBytes) }, workers: pool.count)
+    }
+
+    /// The logits of the last pass, [B, V].
+    /// - Throws: `.internal` if the plan's first output is not f32.
+    func logits() throws(ApusError) -> UnsafeMutablePointer<Float> {
+        guard let output = plan.outputs.first, plan.tensors[output.tensor].type.element == .f32 else {
+            throw ApusError(.internal, "the engine's first output is not f32 logits")
+        }
+        return try context.floats(output.tensor)
     }
 
     /// Runs all steps on the inputs as they are, with the sizes of the frame.
@@ -80,6 +95,8 @@ final class BoundPlan: PoolJob {
     /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
     ///   answer, such as an index outside a table.
     func run(free: (String) -> Int?) throws(ApusError) {
+        // Several bindings may share a frame.
+        context.frame.symbols = context.symbols
         isStale = try context.symbols.update(free: free) || isStale
         context.faults.reset()
         if isStale { try extents.check(context.symbols) }

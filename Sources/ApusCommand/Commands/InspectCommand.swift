@@ -61,7 +61,13 @@ struct InspectCommand: ParsableCommand {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
+    @OptionGroup
+    var backends: BackendFlags
+
     mutating func validate() throws {
+        guard try backends.variant().backend != .reference || stage == .imported else {
+            throw ValidationError("--backend reference runs the graph as imported: add --stage imported.")
+        }
         let sources = [model, config, graph].compactMap { $0 }.count
         let isListing = passes?.values == ["list"]
         guard sources == 1 || (sources == 0 && isListing) else {
@@ -85,7 +91,7 @@ struct InspectCommand: ParsableCommand {
             for name in Pipeline.all.keys.sorted() { try output.line(name) }
             return try output.flush()
         }
-        let inspection = try Inspection(self)
+        let inspection = try Inspection(self, backends.variant())
         if attention {
             try output.write(AttentionTable(inspection.attention).text)
         } else if dryRun {

@@ -12,10 +12,12 @@ struct Inspection {
     let checker: PassChecker?
     private let name: String
     private let command: InspectCommand
+    private let variant: Variant
 
     /// Reads what the command names.
-    init(_ command: InspectCommand) throws(ApusError) {
+    init(_ command: InspectCommand, _ variant: Variant) throws(ApusError) {
         self.command = command
+        self.variant = variant
         if let path = command.graph {
             source = try Graph(parsing: try WholeFile.text(path: path), source: path)
             weights = SeededWeights(source)
@@ -45,7 +47,8 @@ struct Inspection {
         return try Compiler.lower(
             source, weights: weights, info: info,
             options: CompileOptions(
-                precision: command.precision?.element, dumpDirectory: command.passFlags.dumpPasses,
+                precision: command.precision?.element, backend: variant.backend, cache: variant.cache,
+                aliasKVCache: variant.isAliased, dumpDirectory: command.passFlags.dumpPasses,
                 check: checker?.check))
     }
 

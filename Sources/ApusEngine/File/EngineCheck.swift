@@ -26,7 +26,7 @@ struct EngineCheck {
         self.weightBytes = weightBytes
         self.backend = backend
         self.plugins = plugins
-        registry = plugins.ops()
+        registry = OpRegistry(plugins.ops().all + PlanOps.all)
     }
 
     /// - Throws: `.invalidInput` with the first thing that does not fit, `.unsupported` for an op or kernel that is
@@ -72,10 +72,7 @@ struct EngineCheck {
         let names = Set(plan.symbols.map(\.name))
         try require(names.count == plan.symbols.count, "symbols", "different names", got: "one twice")
         for region in blueprint.regions { try check(region.type, "weight '\(region.name)'", symbols: []) }
-        for tensor in plan.tensors {
-            try check(tensor.type, "tensor '\(tensor.name)'", symbols: names)
-            try check(tensor, "tensor '\(tensor.name)'", symbols: names)
-        }
+        for tensor in plan.tensors { try check(tensor.type, "tensor '\(tensor.name)'", symbols: names) }
     }
 
     /// A type is small enough to compute with, and mentions declared symbols only.
@@ -98,20 +95,6 @@ struct EngineCheck {
                 got: "\(type)")
             product = next
         }
-    }
-
-    /// A layout has a step for each dimension; that it stays within its memory is checked in each pass, when its
-    /// sizes are known.
-    private func check(_ tensor: Plan.Tensor, _ place: String, symbols: Set<String>) throws(ApusError) {
-        let layout = tensor.layout
-        let numbers = layout.strides + [layout.offset]
-        try require(
-            layout.strides.count == tensor.type.rank
-                && numbers.allSatisfy {
-                    symbols.isSuperset(of: $0.symbols) && $0.termCount <= Self.mostTerms
-                        && $0.magnitude <= Self.mostElements
-                },
-            place, "a step of declared symbols for each dimension of \(tensor.type)", got: "\(layout)")
     }
 
     // MARK: Places
@@ -137,6 +120,7 @@ struct EngineCheck {
     }
 
     private func checkTensors() throws(ApusError) {
+        let layouts = LayoutCheck(plan)
         for (index, tensor) in plan.tensors.enumerated() {
             let place = "tensor \(index) '\(tensor.name)'"
             switch tensor.storage {
@@ -152,11 +136,17 @@ struct EngineCheck {
                 // Only of what comes before: so that no chain of aliases is a circle.
                 try require(
                     (0..<index).contains(root), place, "an alias of an earlier tensor", got: "of \(root)")
-                let type = plan.tensors[root].type
+            case .input(let name):
+                guard let shape = Bindings.shapes[name] else { break }
+                // A program that was exported for one sequence has a batch of 1.
+                let fixed = shape.map { $0 == .symbol(Bindings.batchSymbol) ? 1 : $0 }
                 try require(
-                    type.element == tensor.type.element, place, "elements as those of \(type)",
-                    got: "\(tensor.type)")
-            case .activation, .input: break
+                    tensor.type.shape == shape || tensor.type.shape == fixed, place,
+                    "a shape [\(shape.map(\.description).joined(separator: ", "))]", got: "\(tensor.type)")
+            case .activation: break
+            }
+            if let problem = layouts.problem(index) {
+                try require(false, place, problem.expected, got: problem.got)
             }
         }
     }
@@ -175,7 +165,7 @@ struct EngineCheck {
                 isWritten[plan.root(of: operand)], place, "operands that are computed before",
                 got: "'\(plan.tensors[operand].name)'")
         }
-        guard let spec = registry[step.op] ?? PlanOps.spec(step.op) else {
+        guard let spec = registry[step.op] else {
             throw ApusError(
                 .unsupported,
                 "\(EngineSection.plan): \(place): expected a known op, got '\(step.op)'; register the plugin that it "
@@ -183,22 +173,7 @@ struct EngineCheck {
         }
         let operands = step.operands.map { $0.map { plan.tensors[$0].type } }
         let results = step.results.map { plan.tensors[$0].type }
-        func checked(_ operands: [TensorType?]) -> (checker: OpChecker, types: [TensorType]?) {
-            let checker = OpChecker(
-                spec: spec, operands: operands, attributes: step.attributes, declared: results)
-            return (checker, checker.isWellFormed ? spec.infer(checker) : nil)
-        }
-        var (checker, types) = checked(operands)
-        if types != results || !checker.problems.isEmpty {
-            // A kernel may read what the graph means in a narrower type.
-            let wide = checked(widened(operands, of: step))
-            if wide.types == results, wide.checker.problems.isEmpty { (checker, types) = wide }
-        }
-        if let problem = checker.problems.first {
-            throw EngineFileHeader.damaged(
-                "\(EngineSection.plan): \(place)", "\(step.op).\(problem.label)", problem.message)
-        }
-        try require(types == results, place, "results of its op's types", got: "\(results)")
+        try checkTypes(step, spec, operands, results, place)
         try checkKernel(
             step, place,
             KernelQuery(op: step.op, operands: operands, results: results, attributes: step.attributes))
@@ -212,14 +187,63 @@ struct EngineCheck {
         }
     }
 
-    /// The operands in the types that the graph gives those which a kernel also reads in narrower ones.
-    private func widened(_ operands: [TensorType?], of step: Plan.Step) -> [TensorType?] {
+    /// The op's rule gives the types of the results, from the operands as they are or as the graph had them: a kernel
+    /// may read a narrower type that holds the same numbers.
+    private func checkTypes(
+        _ step: Plan.Step, _ spec: OpSpec, _ operands: [TensorType?], _ results: [TensorType], _ place: String
+    ) throws(ApusError) {
+        func check(_ operands: [TensorType?]) -> (
+            types: [TensorType]?, problem: (label: String, message: String)?
+        ) {
+            let checker = OpChecker(
+                spec: spec, operands: operands, attributes: step.attributes, declared: results)
+            let types = checker.isWellFormed ? spec.infer(checker) : nil
+            return (types, checker.problems.first)
+        }
+        let widths: [ElementType: ElementType] = [.f16: .f32, .bf16: .f32, .i32: .i64]
         let entry = backend.catalog.entries.first { $0.op == step.op && $0.kernel == step.kernel }
-        return operands.enumerated().map { index, type in
-            guard var type, entry?.form(index).allowsNarrow == true else { return type }
-            if type.element.isFloat { type.element = .f32 }
-            if type.element == .i32 { type.element = .i64 }
-            return type
+        let widened = operands.enumerated().map { index, type -> TensorType? in
+            guard let type, entry?.form(index).allowsNarrow == true, let wide = widths[type.element] else {
+                return type
+            }
+            return TensorType(wide, type.shape)
+        }
+        let first = check(operands)
+        if first.types == results, first.problem == nil { return }
+        let second = check(widened)
+        if second.types == results, second.problem == nil { return }
+        let problem = first.problem ?? second.problem
+        if let problem {
+            throw EngineFileHeader.damaged(
+                "\(EngineSection.plan): \(place)", "\(step.op).\(problem.label)", problem.message)
+        }
+        try require(false, place, "results \(first.types ?? [])", got: "\(results)")
+    }
+
+    /// The kernel reads operands that lie like these, and writes results that do.
+    private func checkForms(_ step: Plan.Step, _ place: String, _ entry: KernelEntry) throws(ApusError) {
+        for (index, operand) in step.operands.enumerated() {
+            guard let operand else { continue }
+            let tensor = plan.tensors[operand]
+            try require(
+                entry.form(index).accepts(tensor.layout, tensor.type), place,
+                "operand \(index) in a form that '\(step.kernel)' reads", got: "\(tensor.layout)")
+        }
+        for (index, result) in step.results.enumerated() {
+            let tensor = plan.tensors[result]
+            if let operand = entry.inPlace[index] {
+                let memory = operand < step.operands.count ? step.operands[operand] : nil
+                try require(
+                    memory.map { plan.root(of: $0) == plan.root(of: result) } == true, place,
+                    "result \(index) in the memory of operand \(operand)", got: "'\(tensor.name)'")
+                continue
+            }
+            let order = index == 0 ? entry.resultOrder : nil
+            let layout = order.map { Layout.dense(tensor.type.shape, order: $0) } ?? .dense(tensor.type.shape)
+            try require(
+                tensor.storage == .activation && tensor.layout == layout, place,
+                "result \(index) in memory of its own, as '\(step.kernel)' writes it", got: "\(tensor.layout)"
+            )
         }
     }
 
@@ -231,7 +255,7 @@ struct EngineCheck {
             case .kernel(let entry, _):
                 try require(
                     entry.kernel == step.kernel, place, "kernel '\(entry.kernel)'", got: "'\(step.kernel)'")
-                try checkLayouts(step, place, entry)
+                try checkForms(step, place, entry)
             case .none(let reason): try require(false, place, "types that \(id) takes", got: reason)
             }
             return
@@ -243,38 +267,11 @@ struct EngineCheck {
                 "\(EngineSection.plan): \(place): expected a kernel of device '\(blueprint.origin.device)', got "
                     + "'\(step.kernel)'; compile the model anew with this version of Apus")
         }
+        for entry in entries.prefix(1) { try checkForms(step, place, entry) }
         let refusals = entries.compactMap { $0.refusal(query) }
         try require(
             refusals.count < entries.count, place, "types that kernel '\(step.kernel)' takes",
             got: refusals.first ?? "")
-        for entry in entries where entry.refusal(query) == nil { try checkLayouts(step, place, entry) }
-    }
-
-    /// Operands lie as the kernel reads them, results as it writes them.
-    private func checkLayouts(_ step: Plan.Step, _ place: String, _ entry: KernelEntry) throws(ApusError) {
-        for (index, operand) in step.operands.enumerated() {
-            guard let tensor = operand.map({ plan.tensors[$0] }) else { continue }
-            try require(
-                entry.form(index).accepts(tensor.layout, tensor.type), place,
-                "a layout that kernel '\(entry.kernel)' reads", got: "'\(tensor.name)' \(tensor.layout)")
-        }
-        for (index, result) in step.results.enumerated() {
-            let tensor = plan.tensors[result]
-            if let operand = entry.inPlace[index] {
-                let source = operand < step.operands.count ? step.operands[operand] : nil
-                try require(
-                    source.map { plan.tensors[$0].layout } == tensor.layout
-                        && source.map { plan.root(of: $0) } == plan.root(of: result),
-                    place, "result \(index) in the memory of operand \(operand)", got: "'\(tensor.name)'")
-                continue
-            }
-            let order = index == 0 ? entry.resultOrder : nil
-            let expected =
-                order.map { Layout.dense(tensor.type.shape, order: $0) } ?? .dense(tensor.type.shape)
-            try require(
-                tensor.layout == expected, place, "result \(index) to lie as \(expected)",
-                got: "'\(tensor.name)' \(tensor.layout)")
-        }
     }
 
     /// Ids and positions that the runtime lets through are rows of the tables that they choose from.
@@ -284,16 +281,31 @@ struct EngineCheck {
             let shape = plan.tensors[tensor].type.shape
             return dimension < shape.count ? shape[dimension].constant ?? 0 : 0
         }
+        /// The input that an operand is, nil if it is computed.
+        func input(_ operand: Int) -> String? {
+            guard operand < step.operands.count, let tensor = step.operands[operand],
+                case .input(let name) = plan.tensors[plan.root(of: tensor)].storage
+            else { return nil }
+            return name
+        }
         switch step.op {
         case "embedding":
-            guard let indices = step.operands[1],
-                case .input(let name) = plan.tensors[plan.root(of: indices)].storage
-            else { return }
-            let least =
-                name == Bindings.inputIDs ? blueprint.info.vocabularySize : blueprint.info.maxPositions
+            guard let name = input(1) else { return }
+            let rowCounts = [
+                Bindings.inputIDs: blueprint.info.vocabularySize,
+                Bindings.positionIDs: blueprint.info.maxPositions,
+            ]
+            let least = rowCounts[name] ?? .max
+            try require(
+                rowCounts[name] != nil, place,
+                "indices '\(Bindings.inputIDs)' or '\(Bindings.positionIDs)'", got: "'\(name)'")
             try require(
                 rows(0, 0) >= least, place, "a table of at least \(least) rows for \(name)",
                 got: "\(rows(0, 0))")
+        case "gather_last_token":
+            let name = input(1) ?? ""
+            try require(
+                name == Bindings.lastTokenIDs, place, "indices '\(Bindings.lastTokenIDs)'", got: "'\(name)'")
         case "attention_plugin":
             let least = blueprint.info.maxPositions
             try require(
@@ -315,8 +327,9 @@ struct EngineCheck {
         }
         let logits = plan.tensors[plan.outputs[0].tensor].type
         let shape = [Dimension.symbol(Bindings.batchSymbol), Dimension(blueprint.info.vocabularySize)]
+        let isBatch = logits.shape.first == shape[0] || logits.shape.first == 1
         try require(
-            logits.element == .f32 && logits.shape.first == shape[0] && logits.shape.last == shape[1],
+            logits.element == .f32 && isBatch && logits.shape.last == shape[1],
             "output '\(plan.outputs[0].name)'", "logits f32[\(shape[0]), …, \(shape[1])]", got: "\(logits)")
     }
 }

@@ -27,17 +27,17 @@ public struct Dimension: Sendable, Hashable {
     /// The names of all symbols the dimension mentions, sorted.
     public var symbols: [String] { Set(terms.keys.joined()).sorted() }
 
-    /// The products whose sum the dimension is, in the order of the text form.
-    public var monomials: [(coefficient: Int, symbols: [String])] {
-        terms.sorted { Self.order($0.key, $1.key) }.map { ($0.value, $0.key) }
-    }
-
     /// Number of products that the dimension is the sum of.
     public var termCount: Int { terms.count }
 
     /// The sum of its coefficients' magnitudes: what it can be at most where all symbols are at most 1.
     public var magnitude: Int {
         terms.values.reduce(0) { Self.saturatingSum($0, Int(clamping: $1.magnitude)) }
+    }
+
+    /// The products whose sum the dimension is, in the order of the text form.
+    public var monomials: [(coefficient: Int, symbols: [String])] {
+        terms.sorted { Self.order($0.key, $1.key) }.map { ($0.value, $0.key) }
     }
 
     /// The dimension's value when each symbol has the value that `environment` gives, or nil if one is unknown.

@@ -43,14 +43,25 @@ struct ClassifyAttentionMask: Pass {
         graph = try editor.commit()
     }
 
-    /// What a mask is, and why.
+    /// What a mask is, and why: queries are the last of the keys' positions.
     static func classify(
         _ mask: Value, _ node: NodeView, _ editor: GraphEditor, _ tables: ConstantTables, layer: Int
     ) throws(ApusError) -> MaskReport {
-        let analysis = MaskAnalysis(editor, tables: tables)
+        guard let queries = node.types[0]?.shape[2], let keys = node.types[1]?.shape[2] else {
+            return MaskReport(layer: layer, .general, reason: "an operand is missing")
+        }
+        return try classify(
+            mask, node, MaskAnalysis(editor, tables: tables), layer: layer, offset: keys - queries)
+    }
+
+    /// What a mask is, and why: query q stands at position q + `offset`, key k at position k.
+    static func classify(
+        _ mask: Value, _ node: NodeView, _ analysis: MaskAnalysis, layer: Int, offset: Dimension
+    ) throws(ApusError) -> MaskReport {
         guard let query = node.types[0]?.shape, let key = node.types[1]?.shape else {
             return MaskReport(layer: layer, .general, reason: "an operand is missing")
         }
+        let editor = analysis.editor
         let place = [
             analysis.declare(IndexDomain.batch, query[0]), analysis.declare(IndexDomain.head, query[1]),
             analysis.declare(IndexDomain.query, query[2]), analysis.declare(IndexDomain.key, key[2]),
@@ -64,7 +75,7 @@ struct ClassifyAttentionMask: Pass {
             for piece in pieces.pieces {
                 guard let bias = piece.term.constant, bias == 0 || bias <= lowestFP16 else {
                     var reason = "it adds \(text(piece.term)) where \(text(piece.condition))"
-                    if let more = Self.obstacle(analysis, tables) { reason += "; " + more }
+                    if let more = obstacle(analysis) { reason += "; " + more }
                     return MaskReport(layer: layer, .general, reason: reason)
                 }
                 if bias == 0 { parts.append(piece.condition) }
@@ -72,21 +83,20 @@ struct ClassifyAttentionMask: Pass {
             visible = analysis.domain.simplified(.any(of: parts))
         }
         let decision = MaskDecision(
-            visible, queries: query[2], keys: key[2], analysis.domain, text)
+            visible, distance: .symbol(IndexDomain.query) - .symbol(IndexDomain.key) + offset,
+            analysis.domain, text, isGiven: editor.isGiven)
         var reason = decision.reason
-        if analysis.isUsingPositions { reason += ", as \(RotaryAnalysis.positionInput) rise by one" }
-        if decision.maskClass == .general, let more = Self.obstacle(analysis, tables) {
-            reason += "; " + more
-        }
+        if let input = analysis.usedPositions { reason += ", as \(input) rise by one" }
+        if decision.maskClass == .general, let more = obstacle(analysis) { reason += "; " + more }
         return MaskReport(layer: layer, decision.maskClass, reason: reason)
     }
 
     /// Scores are hidden by nothing less than this: e to that power is 0 in every precision.
     private static let lowestFP16 = -65504.0
 
-    private static func obstacle(_ analysis: MaskAnalysis, _ tables: ConstantTables) -> String? {
+    private static func obstacle(_ analysis: MaskAnalysis) -> String? {
         analysis.obstacle.map { value in
-            "it depends on \(value)" + (tables.problem.map { ": " + $0 } ?? "")
+            "it depends on \(value)" + (analysis.tables.problem.map { ": " + $0 } ?? "")
         }
     }
 }
@@ -128,6 +138,20 @@ extension PassNotes {
         let mask = mask(of: layer, node)
         return AttentionReport(
             layer: layer, kernel: kernel, maskClass: mask.maskClass, maskReason: mask.reason, reason: reason)
+    }
+}
+
+extension GraphEditor {
+    /// Whether a value is an input of the graph, as it is or reshaped and converted.
+    fileprivate func isGiven(_ value: Value) -> Bool {
+        var value = resolve(value)
+        while let node = producer(of: value) {
+            guard ["to", "unsqueeze", "view", "expand"].contains(node.op), let x = node.operands[0] else {
+                return false
+            }
+            value = resolve(x)
+        }
+        return true
     }
 }
 

@@ -11,6 +11,11 @@ struct IndexDomain {
     /// Prefix of the position of a sequence's first token, which is at least 0.
     static let start = "#start"
 
+    /// The first position in an input of positions.
+    static func start(of input: String, batch: String = "") -> Dimension {
+        .symbol("\(start)(\(input))[\(batch)]")
+    }
+
     init(_ graph: Graph) {
         symbols = Dictionary(graph.symbols.map { ($0.name, $0.range) }, uniquingKeysWith: { a, _ in a })
     }

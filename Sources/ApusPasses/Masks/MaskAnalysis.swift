@@ -23,8 +23,8 @@ final class MaskAnalysis {
     private(set) var domain: IndexDomain
     /// The first value that could not be understood, as reports mention it.
     private(set) var obstacle: String?
-    /// Whether the contract on positions was used.
-    private(set) var isUsingPositions = false
+    /// The input for which the contract on positions was used.
+    private(set) var usedPositions: String?
 
     private struct Key: Hashable {
         let value: Value
@@ -125,10 +125,9 @@ final class MaskAnalysis {
         guard let name = editor.graph.name(of: value), positionInputs.contains(name), type.element.isInteger,
             let step = place.last, type.rank <= 2
         else { return nil }
-        isUsingPositions = true
+        usedPositions = name
         let batch = type.rank == 2 ? place[0].description : ""
-        return .number(
-            Pieces(.integer(.symbol("\(IndexDomain.start)(\(name))[\(batch)]") + step)))
+        return .number(Pieces(.integer(IndexDomain.start(of: name, batch: batch) + step)))
     }
 
     // MARK: Elementwise ops

@@ -2,7 +2,7 @@ import ApusGraph
 
 /// Decides what a mask is from the condition under which a query sees a key.
 ///
-/// The distance of a query to a key is q − k + T − S: queries are the last S of T positions. For every combination
+/// The distance of a query to a key is q − k + T − S where queries are the last S of T positions. For every combination
 /// of what is not known, the distances that are visible form a set of integers; the mask is of a class only if
 /// these sets are exactly those of the class.
 struct MaskDecision {
@@ -15,12 +15,12 @@ struct MaskDecision {
 
     private static let causal = IntervalSet(0 ... .max)
 
+    /// `isGiven` tells whether a tensor is an input of the graph, as it is or reshaped and converted.
     init(
-        _ visible: Formula, queries: Dimension, keys: Dimension, _ domain: IndexDomain, _ text: FormulaText
+        _ visible: Formula, distance: Dimension, _ domain: IndexDomain, _ text: FormulaText,
+        isGiven: (Value) -> Bool
     ) {
         var cells = Cells(visible, domain)
-        let distance =
-            Dimension.symbol(IndexDomain.query) - .symbol(IndexDomain.key) + keys - queries
         guard let (form, _) = Formula.normalized(distance),
             cells.combinationCount(except: form) <= Self.combinationLimit
         else {
@@ -43,7 +43,7 @@ struct MaskDecision {
             let failed = sets.first { !$0.0.unknowns.contains(condition) }?.1
             // An integer mask hides where it equals 0.
             let (seen, hidden) = condition.hidesWhenTrue ? (failed, held) : (held, failed)
-            if hidden == .empty, seen == Self.causal, condition.isPadding { maskClass = .leftPadded }
+            if hidden == .empty, seen == Self.causal, condition.isPadding(isGiven) { maskClass = .leftPadded }
             if failed == .empty, held == Self.causal || held == .all, condition.isSameBlock {
                 maskClass = .block
             }
@@ -92,14 +92,15 @@ extension Unknown {
     /// Whether it says that something is 0.
     var hidesWhenTrue: Bool { relation == .equal && [left, right].contains(.integer(0)) }
 
-    /// Whether it says that an element of a tensor [batch, key] is true, or is 0.
-    var isPadding: Bool {
+    /// Whether it says that an element [batch, key] of an input is true, or is 0.
+    func isPadding(_ isGiven: (Value) -> Bool) -> Bool {
         let sides = hidesWhenTrue ? [left, right].filter { $0 != .integer(0) } : [left]
         guard relation == .isTrue || hidesWhenTrue, sides.count == 1,
-            case .element(_, let place)? = sides[0], place.count == 2
+            case .element(let value, let place)? = sides[0], isGiven(value)
         else { return false }
-        return place[1] == .symbol(IndexDomain.key)
-            && (place[0] == .symbol(IndexDomain.batch) || place[0] == 0)
+        let coordinates = place.filter { $0 != 0 }
+        return coordinates == [.symbol(IndexDomain.batch), .symbol(IndexDomain.key)]
+            || coordinates == [.symbol(IndexDomain.key)]
     }
 
     /// Whether it says that a query and a key have the same of something that positions have.

@@ -65,31 +65,27 @@ extension Plan.Tensor {
         var members: [(String, JSONValue)] = [
             ("name", .string(name)), ("type", .string(type.description)), ("storage", storage.json),
         ]
-        // A dense tensor says so by saying nothing.
-        if layout != .dense(type.shape) { members.append(("layout", layout.json)) }
+        // Most tensors are dense.
+        if layout != .dense(type.shape) {
+            members.append(("strides", .array(layout.strides.map { .string($0.description) })))
+            members.append(("offset", .string(layout.offset.description)))
+        }
         return .object(members)
     }
 
     fileprivate init(_ field: FieldReader) throws(ApusError) {
         self.init(
             name: try field["name"].string, type: try field["type"].type,
-            storage: try Plan.Storage(try field["storage"]),
-            layout: try field.optional("layout").map { layout throws(ApusError) in try Layout(layout) })
+            storage: try Plan.Storage(try field["storage"]), layout: try Self.layout(field))
     }
 }
 
-extension Layout {
-    fileprivate var json: JSONValue {
-        .object([
-            ("strides", .array(strides.map { .string($0.description) })),
-            ("offset", .string(offset.description)),
-        ])
-    }
-
-    fileprivate init(_ field: FieldReader) throws(ApusError) {
+extension Plan.Tensor {
+    private static func layout(_ field: FieldReader) throws(ApusError) -> Layout? {
+        guard field.json["strides"] != nil else { return nil }
         var strides: [Dimension] = []
-        for stride in try field["strides"].elements { strides.append(try stride.dimension) }
-        self.init(strides: strides, offset: try field["offset"].dimension)
+        for step in try field["strides"].elements { strides.append(try step.dimension) }
+        return Layout(strides: strides, offset: try field["offset"].dimension)
     }
 }
 
