@@ -59,6 +59,10 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "AttentionPluginTests",
+            dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusCPUTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
@@ -71,6 +75,12 @@ let package = Package(
                 "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["Golden"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusEngineTests",
+            dependencies: [
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],

@@ -1,10 +1,11 @@
 import ApusCompiler
+public import ApusEngine
 public import ApusGraph
 public import ApusPasses
 import ApusSupport
 
 /// How a model is loaded.
-public struct LoadOptions: Sendable, Hashable {
+public struct LoadOptions: Sendable {
     /// Element type of the weights and the KV cache; nil is the checkpoint's own.
     public var precision: ElementType?
     /// What computes, that is what attention becomes.
@@ -27,13 +28,20 @@ public struct LoadOptions: Sendable, Hashable {
     public var tokenizerFolder: String?
     /// Whether a model without a tokenizer is an error, rather than a model that takes token ids only.
     public var requiresTokenizer: Bool
+    /// Where engines of folders are kept from one load to the next; nil compiles each time.
+    public var engineCache: EngineCache?
+    /// The plugins that the model may need: those of Apus, and what a program registers beside them.
+    public var plugins: PluginRegistry
+    /// Passes of the program's own, with their places, by which its plugins come into the model.
+    public var passes: [ExtraPass]
 
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
         aliasKVCache: Bool = true, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
-        requiresTokenizer: Bool = false
+        requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
+        plugins: PluginRegistry = .standard, passes: [ExtraPass] = []
     ) {
         self.precision = precision
         self.backend = backend
@@ -46,12 +54,16 @@ public struct LoadOptions: Sendable, Hashable {
         self.chunk = chunk
         self.tokenizerFolder = tokenizerFolder
         self.requiresTokenizer = requiresTokenizer
+        self.engineCache = engineCache
+        self.plugins = plugins
+        self.passes = passes
     }
 
     /// What the compiler is told.
     var compile: CompileOptions {
         CompileOptions(
-            precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache)
+            precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache,
+            passes: passes)
     }
 
     /// Checks what can be checked without a model.

@@ -36,6 +36,15 @@ public final class CPUBackend: Backend {
     /// All kernels of the CPU.
     public var catalog: KernelCatalog { Self.catalog }
 
+    /// The layout that the kernels read weights in.
+    public var weightLayout: Int { Self.weightLayout }
+
+    /// Version of the layout of weights: row-major, as the lowered graph has each.
+    public static let weightLayout = 1
+
+    /// The names of all kernels, in order of preference.
+    public static var kernelNames: [String] { catalog.entries.map(\.kernel) }
+
     private static let catalog = KernelCatalog(
         [
             EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry,

@@ -162,7 +162,8 @@ struct PlanBuilder {
             results: node.results.map { graph.type(of: $0) }, attributes: attributes)
         let plugin = plugins.newest(computing: node.op)
         let stored = operands.map { $0.map { tensors[$0].type.element } }
-        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored) {
+        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored)
+        {
         case .kernel(let entry, let types):
             addStep(node, at: position, entry, operands, types, attributes, plugin?.id)
         case .none(let reason):
@@ -192,8 +193,9 @@ struct PlanBuilder {
             if mustKeep(cache, after: position) {
                 // What a plugin keeps in an operand must be there in the next pass.
                 if plugin != nil {
-                    unsupported.append(
-                        "\(node.op): updates %\(tensors[cache].name) in place, which something else uses too")
+                    var reason = "which something else uses too"
+                    if case .weight = tensors[root(of: cache)].storage { reason = "which is a weight" }
+                    unsupported.append("\(node.op): updates %\(tensors[cache].name) in place, \(reason)")
                 }
                 read[operand] = copied(cache)
             }

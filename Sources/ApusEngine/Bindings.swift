@@ -47,6 +47,14 @@ public enum Bindings {
         name.hasPrefix("k_cache_") || name.hasPrefix("v_cache_")
     }
 
+    /// The shape of each input whose memory the runtime owns; caches are as large as a plan says.
+    static let shapes: [String: [Dimension]] = [
+        inputIDs: [.symbol(batchSymbol), .symbol(tokensSymbol)],
+        positionIDs: [.symbol(batchSymbol), .symbol(tokensSymbol)],
+        contextLengths: [.symbol(batchSymbol)], kvCacheStartIndex: [.symbol(startSymbol)],
+        lastTokenIDs: [.symbol(batchSymbol)],
+    ]
+
     /// Symbol of the batch size.
     public static let batchSymbol = "B"
     /// Symbol of the number of new tokens.

@@ -59,7 +59,9 @@ public struct BufferPlan: Sendable {
         var intervals: [Interval] = []
         for (index, tensor) in plan.tensors.enumerated()
         where tensor.storage == .activation && !held.contains(index) {
-            guard let count = bounds.upperBound(of: tensor.type.elementCount) else {
+            guard let count = bounds.upperBound(of: tensor.type.elementCount),
+                (0...Plan.mostElements).contains(count)
+            else {
                 throw ApusError(
                     .internal, "tensor \(tensor.name): no bound for the size of \(tensor.type)")
             }

@@ -95,6 +95,18 @@ public struct Plan: Sendable {
         return current
     }
 
+    /// Bytes of a tensor in a session within `limits`; nil if nothing bounds it, or no memory could hold it.
+    public func byteCount(of tensor: Int, limits: SessionLimits) -> Int? {
+        let type = tensors[tensor].type
+        guard let count = type.elementCount.evaluate(limits.value(of:)),
+            (0...Self.mostElements).contains(count)
+        else { return nil }
+        return count * type.element.byteCount
+    }
+
+    /// More elements than any machine holds, and few enough that sums of their bytes stay in range.
+    static let mostElements = 1 << 48
+
     /// The inputs that are KV caches, by layer.
     public var kvCaches: [(layer: Int, tensor: Int)] {
         tensors.enumerated().compactMap { index, tensor -> (layer: Int, tensor: Int)? in

@@ -6,10 +6,10 @@ import Testing
     private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent()
         .deletingLastPathComponent()
-    private static let fixtures = root.appendingPathComponent("Tests/Fixtures").path
+    static let fixtures = root.appendingPathComponent("Tests/Fixtures").path
 
     /// What a run of `apus` left behind.
-    private struct Outcome {
+    struct Outcome {
         var output: String
         var diagnostics: String
         var status: Int32
@@ -27,7 +27,7 @@ import Testing
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }()
 
-    private func apus(_ arguments: [String], input: String = "", environment: [String: String] = [:]) throws
+    func apus(_ arguments: [String], input: String = "", environment: [String: String] = [:]) throws
         -> Outcome
     {
         let process = Process()
@@ -50,7 +50,7 @@ import Testing
     }
 
     /// A copy of a fixture that a test may spoil.
-    private func copy(_ fixture: String) throws -> TemporaryFile {
+    func copy(_ fixture: String) throws -> TemporaryFile {
         let folder = try TemporaryFile(isFolder: true)
         for name in ["config.json", "model.safetensors", "generation_config.json"] {
             let source = "\(Self.fixtures)/\(fixture)/\(name)"
@@ -218,7 +218,7 @@ import Testing
     }
 
     /// Runs a command that must end with a status and one line that begins with `error:`.
-    private func expectError(_ arguments: [String], status: Int32, containing text: String) throws {
+    func expectError(_ arguments: [String], status: Int32, containing text: String) throws {
         let outcome = try apus(arguments)
         #expect(outcome.reason == .exit, "\(arguments) crashed")
         #expect(outcome.status == status, "\(outcome.diagnostics)")
@@ -327,7 +327,7 @@ import Testing
 }
 
 /// A file or folder that goes when the test ends.
-private final class TemporaryFile {
+final class TemporaryFile: Sendable {
     let url: URL
 
     init(isFolder: Bool = false) throws {

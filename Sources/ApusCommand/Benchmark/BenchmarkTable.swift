@@ -58,11 +58,20 @@ struct BenchmarkTable {
     ) throws {
         ProcessMemory.resetPeak()
         let start = ContinuousClock.now
-        let imported = try importModel(precision)
-        let loadSeconds = (ContinuousClock.now - start) / .seconds(1)
-        for setting in settings { try setting.check(imported.info) }
         let options = variant.options(precision: precision?.element, threads: threadCounts.first)
-        let model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
+        let model: LanguageModel
+        let loadSeconds: Double
+        if let path = command.model {
+            let source = try ModelSource(path: path, options: options)
+            for setting in settings { try setting.check(source.info) }
+            model = try LanguageModel(source, options: options, progress: bar)
+            loadSeconds = model.loadSeconds
+        } else {
+            let imported = try importConfig(precision)
+            loadSeconds = (ContinuousClock.now - start) / .seconds(1)
+            for setting in settings { try setting.check(imported.info) }
+            model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
+        }
         bar?.finish()
         for threads in threadCounts {
             for setting in settings {
@@ -101,15 +110,14 @@ struct BenchmarkTable {
         return try benchmark.run(warmup: command.warmup, iterations: command.iterations)
     }
 
-    private func importModel(_ precision: Precision?) throws(ApusError) -> ImportedModel {
-        if let folder = command.model { return try ModelLoader.importModel(folder) }
+    private func importConfig(_ precision: Precision?) throws(ApusError) -> ImportedModel {
         let path = command.config ?? ""
         let json = try JSON.parse(contentsOfFile: path)
         return try Importer.importConfig(
             json, seed: command.seed, element: (precision ?? Precision(config: json)).element)
     }
 
-    /// The folder's name; for a config the folder that holds it, or its own name.
+    /// The folder's or engine's name; for a config the folder that holds it, or its own name.
     private var name: String {
         let parts = (command.model ?? command.config ?? "").split(separator: "/").map(String.init)
         if command.model == nil, parts.count > 1, parts.last == "config.json" {

@@ -15,7 +15,7 @@ struct BenchCommand: ParsableCommand {
               apus bench --config config.json --random-weights --precision FP16
             """)
 
-    @Option(help: ArgumentHelp("Folder of the model.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Folder of the model, or an engine.", valueName: "path"))
     var model: String?
 
     @Option(

@@ -3,7 +3,8 @@ import ArgumentParser
 /// Flags of `apus run` that say which model runs and how it is compiled.
 struct ModelFlags: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Folder with config.json, *.safetensors and a tokenizer.", valueName: "folder"))
+        help: ArgumentHelp(
+            "Folder with config.json, *.safetensors and a tokenizer, or an engine.", valueName: "path"))
     var model: String
 
     @Option(help: ArgumentHelp("Folder with tokenizer.json, if it is not the model's.", valueName: "folder"))
@@ -26,6 +27,9 @@ struct ModelFlags: ParsableArguments {
 
     @Option(help: ArgumentHelp("Threads that compute (default: one for each physical core).", valueName: "n"))
     var threads: Int?
+
+    @OptionGroup(title: "Engine cache options")
+    var engineCache: EngineCacheFlags
 
     @Flag(help: "Tell on standard error what is imported, compiled and chosen.")
     var debug = false

@@ -35,7 +35,7 @@ struct Inspection {
     }
 
     private static func importModel(_ command: InspectCommand) throws(ApusError) -> ImportedModel {
-        if let model = command.model { return try ModelLoader.importModel(model) }
+        if let model = command.model { return try ModelSource(path: model).importedModel() }
         let json = try JSON.parse(contentsOfFile: command.config ?? "")
         return try Importer.importConfig(
             json, element: (command.precision ?? Precision(config: json)).element)
@@ -45,7 +45,7 @@ struct Inspection {
     func lowered() throws(ApusError) -> Compiler.Lowered {
         guard let info else { throw ApusError(.invalidInput, "--graph has no model to lower; name passes") }
         return try Compiler.lower(
-            source, info: info,
+            source, weights: weights, info: info,
             options: CompileOptions(
                 precision: command.precision?.element, backend: variant.backend, cache: variant.cache,
                 aliasKVCache: variant.isAliased, dumpDirectory: command.passFlags.dumpPasses,
@@ -64,7 +64,8 @@ struct Inspection {
             }
             passes.append(pass)
         }
-        let manager = PassManager(dumpDirectory: command.passFlags.dumpPasses, check: checker?.check)
+        let manager = PassManager(
+            weights: weights, dumpDirectory: command.passFlags.dumpPasses, check: checker?.check)
         return try manager.run(source, passes)
     }
 

@@ -15,6 +15,7 @@ struct SummaryRun {
             batch: command.input.batchSize ?? 1, inputLength: comparison.isl,
             outputLength: command.input.tokenCount ?? InputFlags.defaultTokenCount, depth: 0)
         let loader = try ModelLoader(command.model, requiresTokenizer: false)
+        if comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         try setting.check(loader.info, flags: "--isl or --num-tokens")
         let prompts = GenerationBenchmark.randomIDs(
             batch: setting.batch, count: setting.inputLength, vocabularySize: loader.info.vocabularySize,

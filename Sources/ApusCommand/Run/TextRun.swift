@@ -14,6 +14,7 @@ struct TextRun {
         let variant = try command.model.backends.variant()
         let given = try input.sequences()
         let loader = try ModelLoader(command.model, requiresTokenizer: given == nil)
+        if command.comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         let prompts = try input.batch(given ?? encodedPrompts(loader))
         let options = try options(loader, prompts)
         try check(prompts, options, loader.info)
@@ -80,7 +81,7 @@ struct TextRun {
         return GenerationOptions(
             // Without --num-tokens a short context is no error, unless it is full already.
             maxNewTokens: input.tokenCount ?? max(min(InputFlags.defaultTokenCount, room), 1),
-            sampling: command.sampling.options(loader.imported.generation), ignoreEnd: input.ignoresEndTokens,
+            sampling: command.sampling.options(loader.source.generation), ignoreEnd: input.ignoresEndTokens,
             stopStrings: input.stop)
     }
 

@@ -23,7 +23,7 @@ extension OpSpec {
                 "C1", "\(heads) query heads, \(kvHeads) key heads and head size \(size) do not go together")
             return nil
         }
-        let width = Dimension((heads + 2 * kvHeads) * size)
+        let width = (Dimension(heads) + 2 * Dimension(kvHeads)) * Dimension(size)
         guard c[0].rank == 3, c[0].shape[2] == width else {
             c.fail("C2", "expected packed_qkv [B, S, \(width)], got \(c[0])")
             return nil
@@ -38,8 +38,10 @@ extension OpSpec {
             "expected context_lengths i32[\(c[0].shape[0])], got \(c[2])")
         let rotary = c[3].rank == 3 ? c[3].shape[2].constant : nil
         c.require(
-            c[3].element == .f32 && rotary.map { $0 <= size && $0 % 2 == 0 } == true, "C5",
-            "expected rope_cos_sin f32[1|B, positions, R] with an even R up to \(size), got \(c[3])")
+            c[3].element == .f32 && rotary.map { $0 <= size && $0 % 2 == 0 } == true
+                && (c[3].shape[0] == 1 || c[3].shape[0] == c[0].shape[0]), "C5",
+            "expected rope_cos_sin f32[1|\(c[0].shape[0]), positions, R] with an even R up to \(size), got \(c[3])"
+        )
         c.require(
             c[4].element == .i32 && c[4].rank == 1, "C6", "expected kvcache_start_index i32[0|B], got \(c[4])"
         )
