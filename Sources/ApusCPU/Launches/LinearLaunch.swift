@@ -56,7 +56,8 @@ final class LinearLaunch: Launch {
     override var scratchBytes: Int {
         let (n, k) = (arguments.n, arguments.k)
         return max(
-            kernels.pointee.linear_scratch_bytes(mostRows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
+            kernels.pointee.linear_scratch_bytes(mostRows, n, k),
+            kernels.pointee.linear_scratch_bytes(1, n, k))
     }
 
     override func resize() {

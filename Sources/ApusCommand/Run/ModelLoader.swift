@@ -5,16 +5,22 @@ struct ModelLoader {
     /// The model, opened.
     let source: ModelSource
     private let flags: ModelFlags
-    private var options: LoadOptions
 
     /// Reads config, headers of the weights, and the tokenizer; or the header of an engine.
-    /// - Parameter requiresTokenizer: Whether a model without a tokenizer is an error.
+    /// - Parameters:
+    ///   - flags: Path and precision.
+    ///   - variants: What the model will be loaded for; several are compiled anew, whatever the engine cache holds.
+    ///   - requiresTokenizer: Whether a model without a tokenizer is an error.
     /// - Throws: what reading them throws; `.unsupported` for a precision the backend does not compute in.
-    init(_ flags: ModelFlags, requiresTokenizer: Bool) throws(ApusError) {
+    init(_ flags: ModelFlags, _ variants: [Variant], requiresTokenizer: Bool) throws(ApusError) {
         self.flags = flags
-        options = LoadOptions(
-            threads: flags.threads,
-            tokenizerFolder: flags.tokenizer, engineCache: flags.engineCache.cache)
+        var options = LoadOptions()
+        if variants.count == 1 {
+            options = variants[0].options(precision: flags.precision?.element)
+            options.engineCache = flags.engineCache.cache
+        }
+        options.threads = flags.threads
+        options.tokenizerFolder = flags.tokenizer
         source = try ModelSource(path: flags.model, options: options)
         guard source.tokenizer != nil || !requiresTokenizer else {
             throw ApusError(
@@ -22,11 +28,6 @@ struct ModelLoader {
                 "--prompt: \(flags.model) has no tokenizer.json to make tokens with; name a folder that has one "
                     + "with --tokenizer, or give token ids with --input-ids")
         }
-    }
-
-    /// Reads a model by its path, without its weights.
-    static func importModel(_ path: String) throws(ApusError) -> ImportedModel {
-        try Importer.importCheckpoint(folder: path)
     }
 
     /// What the model is.
@@ -42,7 +43,7 @@ struct ModelLoader {
         _ variant: Variant, isOneOfMany: Bool = false, batchSize: Int, contextLength: Int?
     ) throws(ApusError) -> LanguageModel {
         let isReference = isOneOfMany && variant.backend == .reference
-        var options = variant.options(
+        let options = variant.options(
             precision: isReference ? nil : flags.precision?.element, threads: flags.threads,
             batchSize: batchSize, contextLength: contextLength)
         if flags.debug { try describe(options) }

@@ -14,13 +14,13 @@ struct SummaryRun {
         let setting = BenchmarkSetting(
             batch: command.input.batchSize ?? 1, inputLength: comparison.isl,
             outputLength: command.input.tokenCount ?? InputFlags.defaultTokenCount, depth: 0)
-        let loader = try ModelLoader(command.model, requiresTokenizer: false)
+        let variants = Self.rows(try command.model.backends.variants())
+        let loader = try ModelLoader(command.model, variants, requiresTokenizer: false)
         if comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         try setting.check(loader.info, flags: "--isl or --num-tokens")
         let prompts = GenerationBenchmark.randomIDs(
             batch: setting.batch, count: setting.inputLength, vocabularySize: loader.info.vocabularySize,
             seed: command.sampling.seed)
-        let variants = Self.rows(try command.model.backends.variants())
         var summaries: [Summary] = []
         for variant in variants {
             summaries.append(

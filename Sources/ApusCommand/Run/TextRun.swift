@@ -13,7 +13,7 @@ struct TextRun {
         let input = command.input
         let variant = try command.model.backends.variant()
         let given = try input.sequences()
-        let loader = try ModelLoader(command.model, requiresTokenizer: given == nil)
+        let loader = try ModelLoader(command.model, [variant], requiresTokenizer: given == nil)
         if command.comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         let prompts = try input.batch(given ?? encodedPrompts(loader))
         let options = try options(loader, prompts)
