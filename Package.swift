@@ -63,11 +63,24 @@ let package = Package(
             dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusCPUTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
+                "ApusReference", "ApusSupport", "CAllocationCounter",
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusCommandTests",
             dependencies: [
                 "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["Golden"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusEngineTests",
+            dependencies: [
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],

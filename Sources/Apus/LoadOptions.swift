@@ -28,6 +28,8 @@ public struct LoadOptions: Sendable {
     public var tokenizerFolder: String?
     /// Whether a model without a tokenizer is an error, rather than a model that takes token ids only.
     public var requiresTokenizer: Bool
+    /// Where engines of folders are kept from one load to the next; nil compiles each time.
+    public var engineCache: EngineCache?
     /// The plugins that the model may need: those of Apus, and what a program registers beside them.
     public var plugins: PluginRegistry
     /// Passes of the program's own, with their places, by which its plugins come into the model.
@@ -38,7 +40,8 @@ public struct LoadOptions: Sendable {
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
         aliasKVCache: Bool = true, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
-        requiresTokenizer: Bool = false, plugins: PluginRegistry = .standard, passes: [ExtraPass] = []
+        requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
+        plugins: PluginRegistry = .standard, passes: [ExtraPass] = []
     ) {
         self.precision = precision
         self.backend = backend
@@ -51,6 +54,7 @@ public struct LoadOptions: Sendable {
         self.chunk = chunk
         self.tokenizerFolder = tokenizerFolder
         self.requiresTokenizer = requiresTokenizer
+        self.engineCache = engineCache
         self.plugins = plugins
         self.passes = passes
     }

@@ -21,6 +21,8 @@ final class Frame {
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
     private let storage: UnsafeMutablePointer<Int32>
+    /// The values of the plan's symbols; the executor connects them to the inputs.
+    var symbols: SymbolValues?
     private let limits: SessionLimits
 
     init(limits: SessionLimits) {
@@ -37,7 +39,7 @@ final class Frame {
 
     deinit { storage.deallocate() }
 
-    /// The value of a plan's symbol in this pass.
+    /// The value of a free symbol in this pass.
     func value(of symbol: String) -> Int? {
         switch symbol {
         case Bindings.batchSymbol, Bindings.startSymbol: batch
@@ -48,14 +50,30 @@ final class Frame {
     }
 
     /// Number of elements of a shape in this pass.
-    func count(_ dimension: Dimension) -> Int { dimension.evaluate(value(of:)) ?? 0 }
+    func count(_ dimension: Dimension) -> Int {
+        dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
+    }
 
-    /// Takes the inputs of a pass and checks them; returns whether batch or width changed.
+    /// The memory of an input that the frame holds. A static cache's indices are those of the first sequence, which
+    /// all sequences of a pass share.
+    func pointer(of input: String) -> UnsafeMutableRawPointer? {
+        switch input {
+        case Bindings.inputIDs: UnsafeMutableRawPointer(tokens)
+        case Bindings.positionIDs: UnsafeMutableRawPointer(positions)
+        case Bindings.contextLengths, Bindings.endIndex: UnsafeMutableRawPointer(lengths)
+        case Bindings.kvCacheStartIndex, Bindings.startIndex: UnsafeMutableRawPointer(starts)
+        case Bindings.lastTokenIDs: UnsafeMutableRawPointer(lastTokens)
+        default: nil
+        }
+    }
+
+    /// Takes the inputs of a pass and checks them.
+    /// - Throws: `.invalidInput` for counts or ids out of range.
     func load(
         tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,
         maxPositions: Int
-    ) throws(ApusError) -> Bool {
+    ) throws(ApusError) {
         guard (1...limits.batch).contains(batch), (1...limits.chunk).contains(width) else {
             throw ApusError(
                 .invalidInput,
@@ -92,9 +110,7 @@ final class Frame {
                 positions[index] = isValid ? Int32(cached + column) : 0
             }
         }
-        let hasChanged = batch != self.batch || width != self.width
         self.batch = batch
         self.width = width
-        return hasChanged
     }
 }

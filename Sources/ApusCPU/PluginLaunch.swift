@@ -32,7 +32,7 @@ final class PluginLaunch: Launch {
         let tensor = context.plan.tensors[index]
         var shape: [Int] = []
         for dimension in tensor.type.shape {
-            guard let size = dimension.evaluate(context.limits.value(of:)) else {
+            guard let size = context.bounds.upperBound(of: dimension) else {
                 throw ApusError(.internal, "tensor %\(tensor.name): no bound for \(dimension)")
             }
             shape.append(size)
@@ -40,7 +40,7 @@ final class PluginLaunch: Launch {
         return KernelTensor(
             name: tensor.name, type: tensor.type, maximumShape: shape,
             isComputed: context.plan.tensors[context.plan.root(of: index)].storage == .activation,
-            pointer: context.pointers[index])
+            pointer: try context.raw(index))
     }
 
     override var phaseCount: Int { launch.phaseCount }

@@ -51,12 +51,17 @@ public enum Compiler {
     }
 
     /// Runs the passes: from an imported graph to the one that kernels are chosen for.
-    /// - Parameter plugins: What the graph may use beside the ops of Apus.
+    /// - Parameters:
+    ///   - graph: The imported graph.
+    ///   - weights: The values of its parameters: a mask that is one of them is understood by its values.
+    ///   - info: What the model is.
+    ///   - options: What the user decides.
+    ///   - plugins: What the graph may use beside the ops of Apus.
     /// - Throws: What a pass throws, `.invalidInput` for a backend and a cache that do not go together, and
     ///   `.unsupported` if an attention layer does not fit the plugin, with the reason.
     public static func lower(
-        _ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions(),
-        plugins: PluginRegistry = PluginRegistry()
+        _ graph: Graph, weights: (any WeightSource)? = nil, info: ModelInfo,
+        options: CompileOptions = CompileOptions(), plugins: PluginRegistry = PluginRegistry()
     ) throws(ApusError) -> Lowered {
         let precision = options.precision ?? info.precision
         guard precision.isFloat else {
@@ -64,7 +69,8 @@ public enum Compiler {
                 .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
         let manager = PassManager(
-            registry: plugins.ops(), dumpDirectory: options.dumpDirectory, check: options.check)
+            registry: plugins.ops(), weights: weights, dumpDirectory: options.dumpDirectory,
+            check: options.check)
         let cache = try options.backend.cache(options.cache)
         guard options.backend != .reference else {
             throw ApusError(
@@ -101,12 +107,20 @@ public enum Compiler {
         options: CompileOptions = CompileOptions(), plugins: PluginRegistry, backend: any Backend,
         progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let lowered = try lower(graph, info: info, options: options, plugins: plugins)
+        let lowered = try lower(graph, weights: weights, info: info, options: options, plugins: plugins)
         let draft = try plan(lowered, plugins: plugins, backend: backend)
-        let store = try emit(draft, lowered.graph, from: weights, backend: backend, progress: progress)
+        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+        let values = draft.weights.map(\.value)
+        try emit(values, lowered.graph, into: store, from: weights, backend: backend, progress: progress)
+        let origin = EngineOrigin(
+            device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
+            cache: try options.backend.cache(options.cache).rawValue,
+            report: lowered.passes.flatMap(\.attention).map(\.description),
+            importHash: try importHash(of: graph, weights),
+            sources: WeightGraph.text(of: lowered.graph, outputs: values))
         return Engine(
-            info: info, plan: draft.plan, weights: store, precision: lowered.precision,
-            plugins: plugins)
+            info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,
+            origin: origin)
     }
 
     /// Chooses kernels and lays out tensors, without touching any weight.
@@ -125,24 +139,23 @@ public enum Compiler {
         try plan(lowered, plugins: plugins, backend: backend).plan
     }
 
-    /// Packs all weights, several at a time.
-    private static func emit(
-        _ draft: PlanBuilder.Result, _ graph: Graph, from source: any WeightSource, backend: any Backend,
-        progress: (any ProgressReporter)?
-    ) throws(ApusError) -> WeightStore {
-        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+    /// Packs all weights, several at a time: `values` of the graph into the regions of the same index.
+    static func emit(
+        _ values: [Value], _ graph: Graph, into store: WeightStore, from source: any WeightSource,
+        backend: any Backend, progress: (any ProgressReporter)?
+    ) throws(ApusError) {
         let expressions = WeightExpressions(graph)
         let packer = WeightPacker(graph: graph, expressions: expressions, source: source, backend: backend)
         let total = store.byteCount
         let completed = Atomic<Int>(0)
         let next = Atomic<Int>(0)
         let failure = Mutex<ApusError?>(nil)
-        let releases = ReleaseCounts(draft.weights.map(\.value), expressions)
+        let releases = ReleaseCounts(values, expressions)
         DispatchQueue.concurrentPerform(iterations: packingThreads) { _ in
             while failure.withLock({ $0 == nil }) {
                 let region = next.add(1, ordering: .relaxed).oldValue
-                guard region < draft.weights.count else { return }
-                let value = draft.weights[region].value
+                guard region < values.count else { return }
+                let value = values[region]
                 do throws(ApusError) {
                     try packer.pack(value, into: store.bytes(of: region))
                 } catch {
@@ -156,7 +169,6 @@ public enum Compiler {
             }
         }
         if let error = failure.withLock({ $0 }) { throw error }
-        return store
     }
 
     /// Reading from the page cache and converting keeps about this many threads busy.

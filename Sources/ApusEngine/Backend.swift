@@ -6,6 +6,9 @@ public protocol Backend: Sendable {
     /// The name that `--device` takes, such as `cpu`.
     var name: String { get }
 
+    /// Version of the layout that the backend's kernels read weights in; an engine of another one does not run.
+    var weightLayout: Int { get }
+
     /// The kernels that the compiler may choose.
     var catalog: KernelCatalog { get }
 

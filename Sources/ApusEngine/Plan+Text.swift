@@ -35,6 +35,7 @@ extension Plan {
             case .activation: "@\(buffers.offsets[root(of: tensor)] ?? 0)"
             case .alias: "?"
             }
-        return "%\(entry.name) \(place) : \(entry.type)"
+        let layout = entry.layout == .dense(entry.type.shape) ? "" : " \(entry.layout)"
+        return "%\(entry.name) \(place) : \(entry.type)\(layout)"
     }
 }

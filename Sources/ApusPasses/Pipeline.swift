@@ -70,12 +70,20 @@ public enum Pipeline {
 
     /// What every backend starts with.
     private static let lowering = [
+        Step(.canonicalise, removeDetach, "nothing that follows looks through steps that do nothing"),
+        Step(.canonicalise, removeAsserts, "the same; the verifier has checked what they assert"),
+        Step(.canonicalise, WidenActivations(), "patterns meet no conversions between precisions"),
         Step(.canonicalise, ConstantFold(), "patterns meet scalars as constants, not as computations"),
         Step(.canonicalise, foldIdentities, "patterns meet no step that does nothing"),
         Step(.canonicalise, canonicalizeLinear, "later passes know one op for a product with a weight"),
         Step(.canonicalise, CommonSubexpressions(), "one value has one handle, which patterns compare"),
         Step(.canonicalise, DeadCode(), "single use means a single use that counts"),
+        Step(.canonicalise, normalizeSDPA, "one op to look at, after the steps around it are in one form"),
+        Step(.canonicalise, ClassifyAttentionMask(), "every attention is found by now, and its mask"),
+        Step(.canonicalise, LiftKVCache(), "a cache that grows is known by its causal attention"),
+        Step(.canonicalise, DeadCode(), "masks that attention computes by itself, and what they came from"),
 
+        Step(.fuse, fuseSiLU, "gated activations are looked for by it"),
         Step(.fuse, fuseRMSNorm, "norms of heads must be one op before attention is looked at"),
         Step(.fuse, fuseLayerNorm, "the same for layer norms"),
         Step(.fuse, fuseGelu, "activations stand alone: anywhere in this phase"),

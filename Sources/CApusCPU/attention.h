@@ -9,18 +9,20 @@ typedef struct {
 } visible_keys;
 
 static inline visible_keys keys_seen(const apus_attention *a, size_t b, size_t t) {
-    const size_t start = a->start ? (size_t)a->start[b] : 0, length = (size_t)a->length[b];
+    const ptrdiff_t start = a->start ? a->start[b] : 0;
+    const size_t length = (size_t)a->length[b];
     if (a->tree) {  // of the new keys, the bits tell more
         const int32_t at = a->tree_positions[b * a->tree_tokens + t];
         visible_keys seen = {0, at < 0 ? 0 : length};
         if (a->window > 0 && at >= 0 && (size_t)at + 1 > a->window) {
-            seen.first = smaller((size_t)at + 1 - a->window, start);
+            seen.first = smaller((size_t)at + 1 - a->window, (size_t)start);
         }
         return seen;
     }
-    const size_t position = start + t;
-    visible_keys seen = {0, a->causal ? smaller(position + 1, length) : length};
-    if (a->window > 0 && position + 1 > a->window) { seen.first = position + 1 - a->window; }
+    const ptrdiff_t position = start + (ptrdiff_t)t;
+    const size_t end = position < 0 ? 0 : (size_t)position + 1;
+    visible_keys seen = {0, a->causal ? smaller(end, length) : length};
+    if (a->window > 0 && end > a->window) { seen.first = end - a->window; }
     if (seen.first > seen.last) { seen.first = seen.last; }
     return seen;
 }
@@ -62,9 +64,24 @@ static inline int is_tree_padding(const apus_attention *a, size_t b, size_t key)
     return a->tree && key >= start && a->tree_positions[b * a->tree_tokens + key - start] < 0;
 }
 
-/// Where row 0 of a head of K or V lies, counted in elements.
-static inline size_t cache_offset(const apus_attention *a, size_t b, size_t kv_head) {
-    return b * a->kv_batch_stride + kv_head * a->kv_head_stride;
+/// Where row 0 of a head of K lies, counted in elements.
+static inline size_t key_offset(const apus_attention *a, size_t b, size_t kv_head) {
+    return b * a->k_batch_stride + kv_head * a->k_head_stride;
+}
+
+/// Where row 0 of a head of V lies, counted in elements.
+static inline size_t value_offset(const apus_attention *a, size_t b, size_t kv_head) {
+    return b * a->v_batch_stride + kv_head * a->v_head_stride;
+}
+
+/// The row of query t of Q head h in Q.
+static inline const float *query_row(const apus_attention *a, size_t b, size_t h, size_t t) {
+    return a->q + b * a->q_batch_stride + t * a->q_token_stride + h * a->q_head_stride;
+}
+
+/// The row of query t of Q head h in the output.
+static inline float *output_row(const apus_attention *a, size_t b, size_t h, size_t t) {
+    return a->out + b * a->out_batch_stride + t * a->out_token_stride + h * a->out_head_stride;
 }
 
 /// The mask row of query t of Q head h, or NULL.

@@ -5,8 +5,9 @@ import Foundation
 
 /// A text file with a graph before and after a pass.
 ///
-/// Lines `// key: value` come first: `pass` (or `pipeline`), `case`, and if needed `precision`,
-/// `backend`, `cache` and `alias` (`off`) of a pipeline, `tolerance` (of the largest value), `compare` (`prefill`: do not try a decode step). Then `// --- before`, the graph, and
+/// Lines `// key: value` come first: `pass` (or `pipeline`), `case`, and if needed `precision`, `kv-cache`,
+/// `backend`, `cache` and `alias` (`off`) of a pipeline, `tolerance` (of the largest value), `compare` (`prefill`: do
+/// not try a decode step; `logits`: the first output alone). Then `// --- before`, the graph, and
 /// `// --- after` with the graph or `// --- after: unchanged`.
 struct GoldenFile: Sendable, CustomStringConvertible {
     let path: String

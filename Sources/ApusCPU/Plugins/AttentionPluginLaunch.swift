@@ -64,6 +64,7 @@ final class AttentionPluginLaunch: CPULaunch {
 
         attention = apus_attention()
         (attention.q, attention.q_token_stride) = (UnsafePointer(query), width)
+        (attention.q_head_stride, attention.out_head_stride) = (headSize, headSize)
         (attention.k, attention.kv_dtype) = (UnsafeRawPointer(cache.pointer), dtype)
         (attention.out, attention.out_token_stride) = (try setup.results[0].floats(), width)
         (attention.q_heads, attention.kv_heads, attention.head_dim) = (heads, kvHeads, headSize)
@@ -86,11 +87,12 @@ final class AttentionPluginLaunch: CPULaunch {
         let values = rope.k_cache + kvHeads * headStride * cacheElement.byteCount
         rope.v_cache = values
         attention.v = UnsafeRawPointer(values)
-        (rope.kv_batch_stride, attention.kv_batch_stride) = (
-            2 * kvHeads * headStride, 2 * kvHeads * headStride
-        )
-        (rope.kv_head_stride, attention.kv_head_stride) = (headStride, headStride)
-        (rope.kv_row_stride, attention.kv_row_stride) = (headSize, headSize)
+        rope.kv_batch_stride = 2 * kvHeads * headStride
+        (rope.kv_head_stride, rope.kv_row_stride) = (headStride, headSize)
+        attention.k_batch_stride = rope.kv_batch_stride
+        (attention.k_head_stride, attention.k_row_stride) = (headStride, headSize)
+        attention.v_batch_stride = rope.kv_batch_stride
+        (attention.v_head_stride, attention.v_row_stride) = (headStride, headSize)
         rope.rotary_dim = table[2]
         rope.rope_batch_stride = table[0] == 1 ? 0 : table[1] * table[2]
         attention.q_batch_stride = rows.tokens * heads * headSize

@@ -14,15 +14,16 @@ struct InspectCommand: ParsableCommand {
         discussion: """
             imported: the graph as the family computes it, at the level of PyTorch's ATen operators. lowered: the \
             graph after all passes, with fused operators and a KV cache. engine: the plan, that is every step with \
-            its kernel, every buffer and the bytes.
+            its kernel, every buffer and the bytes. An engine prints its sections, each checked, and its plan.
 
               apus inspect --model FOLDER --stage lowered
               apus inspect --model FOLDER --attention
               apus inspect --model FOLDER --svg model.svg
               apus inspect --graph file.ir --passes constant-fold,fuse-rms-norm
+              apus inspect --model model.apus
             """)
 
-    @Option(help: ArgumentHelp("Folder of the model.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Folder of the model, exported program, or engine.", valueName: "path"))
     var model: String?
 
     @Option(
@@ -34,7 +35,8 @@ struct InspectCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Which text to print (default: lowered; of a graph, what it became).", valueName: "stage"))
+            "Which text to print (default: lowered; of an engine: engine; of a graph, what it became).",
+            valueName: "stage"))
     var stage: Stage?
 
     @Option(
@@ -59,7 +61,13 @@ struct InspectCommand: ParsableCommand {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
+    @OptionGroup
+    var backends: BackendFlags
+
     mutating func validate() throws {
+        guard try backends.variant().backend != .reference || stage == .imported else {
+            throw ValidationError("--backend reference runs the graph as imported: add --stage imported.")
+        }
         let sources = [model, config, graph].compactMap { $0 }.count
         let isListing = passes?.values == ["list"]
         guard sources == 1 || (sources == 0 && isListing) else {
@@ -75,12 +83,15 @@ struct InspectCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let model, EngineFile.isEngine(path: model) {
+            return try inspectEngine(model)
+        }
         let output = ByteOutput.standardOutput
         if passes?.values == ["list"] {
             for name in Pipeline.all.keys.sorted() { try output.line(name) }
             return try output.flush()
         }
-        let inspection = try Inspection(self)
+        let inspection = try Inspection(self, backends.variant())
         if attention {
             try output.write(AttentionTable(inspection.attention).text)
         } else if dryRun {
@@ -93,5 +104,24 @@ struct InspectCommand: ParsableCommand {
         }
         try output.flush()
         passFlags.report(inspection.checker)
+    }
+
+    private func inspectEngine(_ path: String) throws {
+        let options = LoadOptions(precision: precision?.element)
+        guard case .engine(let file) = try ModelSource(path: path, options: options).content else { return }
+        guard stage == nil || stage == .engine else {
+            throw ApusError(
+                .unsupported,
+                "--stage: \(path) is an engine, which holds a plan and no graph; give the model's folder")
+        }
+        try file.verify()
+        let blueprint = try file.blueprint(for: CPUBackend())
+        let listing = EngineListing(
+            file.header, info: blueprint.info, precision: blueprint.precision, origin: blueprint.origin)
+        let plan = PlanListing(blueprint.plan, info: blueprint.info, precision: blueprint.precision)
+        let output = ByteOutput.standardOutput
+        try output.write(listing.summary(of: path) + "written by apus \(file.manifest.apusVersion)\n")
+        try output.write(listing.sections + listing.attention + plan.text)
+        try output.flush()
     }
 }

@@ -1,6 +1,6 @@
 import Apus
 
-/// One row for each attention layer: the kernel that computes it and, if it is not the fast one, why.
+/// One row for each attention layer: kernel, mask, and why.
 struct AttentionTable {
     private let reports: [AttentionReport]
 
@@ -13,9 +13,16 @@ struct AttentionTable {
         var table = MarkdownTable([
             MarkdownTable.Column(title: "layer", isNumber: true),
             MarkdownTable.Column(title: "kernel", isNumber: false),
-            MarkdownTable.Column(title: "reason", isNumber: false),
+            MarkdownTable.Column(title: "mask", isNumber: false),
+            MarkdownTable.Column(title: "visible because", isNumber: false),
+            MarkdownTable.Column(title: "not the plugin because", isNumber: false),
         ])
-        for report in reports { table.append(["\(report.layer)", report.kernel, report.reason ?? ""]) }
+        for report in reports {
+            table.append([
+                "\(report.layer)", report.kernel, "\(report.maskClass)", report.maskReason ?? "",
+                report.reason ?? "",
+            ])
+        }
         return table.text
     }
 }

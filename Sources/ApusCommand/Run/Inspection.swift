@@ -12,10 +12,12 @@ struct Inspection {
     let checker: PassChecker?
     private let name: String
     private let command: InspectCommand
+    private let variant: Variant
 
     /// Reads what the command names.
-    init(_ command: InspectCommand) throws(ApusError) {
+    init(_ command: InspectCommand, _ variant: Variant) throws(ApusError) {
         self.command = command
+        self.variant = variant
         if let path = command.graph {
             source = try Graph(parsing: try WholeFile.text(path: path), source: path)
             weights = SeededWeights(source)
@@ -33,7 +35,7 @@ struct Inspection {
     }
 
     private static func importModel(_ command: InspectCommand) throws(ApusError) -> ImportedModel {
-        if let model = command.model { return try Importer.importCheckpoint(folder: model) }
+        if let model = command.model { return try ModelSource(path: model).importedModel() }
         let json = try JSON.parse(contentsOfFile: command.config ?? "")
         return try Importer.importConfig(
             json, element: (command.precision ?? Precision(config: json)).element)
@@ -43,9 +45,10 @@ struct Inspection {
     func lowered() throws(ApusError) -> Compiler.Lowered {
         guard let info else { throw ApusError(.invalidInput, "--graph has no model to lower; name passes") }
         return try Compiler.lower(
-            source, info: info,
+            source, weights: weights, info: info,
             options: CompileOptions(
-                precision: command.precision?.element, dumpDirectory: command.passFlags.dumpPasses,
+                precision: command.precision?.element, backend: variant.backend, cache: variant.cache,
+                aliasKVCache: variant.isAliased, dumpDirectory: command.passFlags.dumpPasses,
                 check: checker?.check))
     }
 
@@ -61,7 +64,8 @@ struct Inspection {
             }
             passes.append(pass)
         }
-        let manager = PassManager(dumpDirectory: command.passFlags.dumpPasses, check: checker?.check)
+        let manager = PassManager(
+            weights: weights, dumpDirectory: command.passFlags.dumpPasses, check: checker?.check)
         return try manager.run(source, passes)
     }
 

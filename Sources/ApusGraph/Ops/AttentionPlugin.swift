@@ -23,7 +23,7 @@ extension OpSpec {
                 "C1", "\(heads) query heads, \(kvHeads) key heads and head size \(size) do not go together")
             return nil
         }
-        let width = Dimension((heads + 2 * kvHeads) * size)
+        let width = (Dimension(heads) + 2 * Dimension(kvHeads)) * Dimension(size)
         guard c[0].rank == 3, c[0].shape[2] == width else {
             c.fail("C2", "expected packed_qkv [B, S, \(width)], got \(c[0])")
             return nil

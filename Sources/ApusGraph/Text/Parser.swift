@@ -20,6 +20,33 @@ extension Attribute {
     }
 }
 
+extension Dimension {
+    /// Reads the text form of a dimension, such as `2*S + 1`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "dimension") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseDimension() }
+    }
+}
+
+extension Symbol {
+    /// Reads the text form of a symbol, such as `S in 1...64` or `P = value(%start_idx) in 0...63`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "symbol") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseSymbol() }
+    }
+}
+
+extension TensorType {
+    /// Reads the text form of a type, such as `f32[B, S, 256]`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "type") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseType() }
+    }
+}
+
 private struct Parser {
     private var lexer: Lexer
     private var token: Lexer.Token
@@ -66,6 +93,13 @@ private struct Parser {
         return value
     }
 
+    /// Something that is all there is of the text.
+    mutating func parseWhole<T>(_ parse: (inout Parser) throws(ApusError) -> T) throws(ApusError) -> T {
+        let result = try parse(&self)
+        guard token == .end else { throw expected("the end") }
+        return result
+    }
+
     mutating func parseGraph() throws(ApusError) -> Graph {
         guard try expectName("'graph'") == "graph" else { throw expected("'graph'") }
         guard case .symbol(let name) = token else { throw expected("a graph name such as @main") }
@@ -96,17 +130,21 @@ private struct Parser {
     private mutating func parseSymbols() throws(ApusError) {
         repeat {
             try advance()
-            let name = try expectName("a symbol")
-            let definition = try accept("=") ? try parseDefinition() : nil
-            guard try expectName("'in'") == "in" else { throw expected("'in'") }
-            let lower = try expectInt()
-            try expect("...")
-            let upper = try expectInt()
-            guard lower <= upper else {
-                throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
-            }
-            graph.symbols.append(Symbol(name, lower...upper, definition))
+            graph.symbols.append(try parseSymbol())
         } while token == .punctuation(",")
+    }
+
+    mutating func parseSymbol() throws(ApusError) -> Symbol {
+        let name = try expectName("a symbol")
+        let definition = try accept("=") ? try parseDefinition() : nil
+        guard try expectName("'in'") == "in" else { throw expected("'in'") }
+        let lower = try expectInt()
+        try expect("...")
+        let upper = try expectInt()
+        guard lower <= upper else {
+            throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
+        }
+        return Symbol(name, lower...upper, definition)
     }
 
     private mutating func parseDefinition() throws(ApusError) -> Symbol.Definition {
@@ -199,7 +237,7 @@ private struct Parser {
         return attributes
     }
 
-    private mutating func parseType() throws(ApusError) -> TensorType {
+    mutating func parseType() throws(ApusError) -> TensorType {
         guard case .name(let name) = token, let element = ElementType(rawValue: name) else {
             throw expected("an element type such as f32")
         }
@@ -219,7 +257,7 @@ private struct Parser {
         return shape
     }
 
-    private mutating func parseDimension() throws(ApusError) -> Dimension {
+    mutating func parseDimension() throws(ApusError) -> Dimension {
         let isNegative = try accept("-")
         var sum = try parseProduct()
         if isNegative { sum = Dimension(0) - sum }

@@ -18,9 +18,10 @@ struct DecomposeSDPA: Pass {
         var layer = 0
         for (position, node) in graph.nodes.enumerated() where node.op == "scaled_dot_product_attention" {
             editor.anchor = position
-            let value = try decompose(NodeView(node, editor), editor)
+            let view = NodeView(node, editor)
+            let value = try decompose(view, editor)
             editor.replace(node.result, with: value)
-            notes.attention.append(AttentionReport(layer: layer, kernel: "matmul"))
+            notes.attention.append(notes.report(layer, view, kernel: "matmul"))
             layer += 1
         }
         graph = try editor.commit()

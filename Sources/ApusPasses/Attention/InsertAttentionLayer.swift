@@ -11,11 +11,13 @@ struct InsertAttentionLayer: Pass {
     let name = "insert-attention-layer"
 
     func run(_ graph: inout Graph, _ notes: inout PassNotes) throws(ApusError) {
+        let editor = GraphEditor(graph, registry: notes.registry)
         var layer = 0
         for position in graph.nodes.indices
         where graph.nodes[position].op == "scaled_dot_product_attention" {
+            let view = NodeView(graph.nodes[position], editor)
             graph.nodes[position].op = "attention"
-            notes.attention.append(AttentionReport(layer: layer, kernel: "attention"))
+            notes.attention.append(notes.report(layer, view, kernel: "attention"))
             layer += 1
         }
     }

@@ -77,6 +77,17 @@ final class GraphEditor {
         return node.operands.allSatisfy { $0.map(isWeight) ?? true }
     }
 
+    /// The one number that all elements of a floating-point constant are, if there is one.
+    func splat(_ value: Value) -> Double? {
+        guard type(of: value).element.isFloat, let node = producer(of: value) else { return nil }
+        let view = NodeView(node, self)
+        switch node.op {
+        case "constant": return view.literal("value")?.splat
+        case "full": return view.float("value")
+        default: return nil
+        }
+    }
+
     // MARK: Changing
 
     /// Adds a node with one result in front of ``anchor``.

@@ -32,15 +32,6 @@ public struct NodeView {
         if case .int(let value)? = attribute(name) { value } else { nil }
     }
 
-    /// A number attribute.
-    public func float(_ name: String) -> Double? {
-        switch attribute(name) {
-        case .float(let value)?: value
-        case .int(let value)?: Double(value)
-        default: nil
-        }
-    }
-
     /// A size attribute, constant or symbolic.
     public func size(_ name: String) -> Dimension? {
         switch attribute(name) {
@@ -50,8 +41,22 @@ public struct NodeView {
         }
     }
 
+    /// A number attribute.
+    public func float(_ name: String) -> Double? {
+        switch attribute(name) {
+        case .float(let value)?: value
+        case .int(let value)?: Double(value)
+        default: nil
+        }
+    }
+
     /// A boolean attribute, false if missing.
     public func bool(_ name: String) -> Bool { attribute(name) == .bool(true) }
+
+    /// A string attribute.
+    public func string(_ name: String) -> String? {
+        if case .string(let value)? = attribute(name) { value } else { nil }
+    }
 
     /// An element type attribute.
     public func element(_ name: String) -> ElementType? {

@@ -59,11 +59,12 @@ INLINE void load_keys(
     const apus_attention *a, apus_dtype dtype, size_t b, size_t kv_head, size_t key, size_t first,
     size_t last, const attention_scratch *s
 ) {
-    const size_t dim = a->head_dim, stride = a->kv_row_stride, head = cache_offset(a, b, kv_head);
+    const size_t dim = a->head_dim, stride = a->k_row_stride;
+    const size_t keys = key_offset(a, b, kv_head), values = value_offset(a, b, kv_head);
     for (size_t c = 0; c < KEYS; c += TILE_COLS) {
         // Rows before `first` give scores that every query hides; rows from `last` on are not touched.
         const size_t at = key + c, rows = at < last ? smaller(TILE_COLS, last - at) : 0;
-        pack_panel(element(a->k, dtype, head + at * stride), dtype, stride, rows, dim, s->k + c * dim);
+        pack_panel(element(a->k, dtype, keys + at * stride), dtype, stride, rows, dim, s->k + c * dim);
     }
     for (size_t j = 0; j < KEYS && key + j < last; j++) {
         float *to = s->v + j * s->width;
@@ -71,7 +72,7 @@ INLINE void load_keys(
             memset(to, 0, s->width * sizeof(float));
             continue;
         }
-        const size_t row = head + (key + j) * stride;
+        const size_t row = values + (key + j) * a->v_row_stride;
         for (size_t i = 0; i < s->width; i += VW) {
             v_store(to + i, i < dim ? v_load_as_part(a->v, dtype, row + i, dim - i) : v_zero());
         }
@@ -105,7 +106,8 @@ INLINE float softmax_row(
         if (a->softcap > 0) { value = v_mul(v_set(a->softcap), v_tanh(v_div(value, v_set(a->softcap)))); }
         if (mask) {
             const size_t left = last > i * VW ? last - i * VW : 0;
-            value = v_add(value, v_load_part(mask + key + i * VW, left));
+            const float *biases = mask + key + i * VW;
+            value = v_add(value, a->mask_key_stride ? v_load_part(biases, left) : v_set(mask[0]));
         }
         if (partly) {
             const vf lane = v_add(v_iota(), v_set((float)(i * VW)));
@@ -176,8 +178,7 @@ INLINE void attend(
     const size_t dim = a->head_dim, group = a->q_heads / a->kv_heads, rows = (t1 - t0) * group;
     for (size_t r = 0; r < rows; r++) {
         const size_t t = t0 + r / group, h = kv_head * group + r % group;
-        const float *q = a->q + b * a->q_batch_stride + t * a->q_token_stride + h * dim;
-        scaled_row(q, a->scale, NULL, s->q + r * dim, dim);
+        scaled_row(query_row(a, b, h, t), a->scale, NULL, s->q + r * dim, dim);
         s->top[r] = -INFINITY;
         s->sum[r] = 0;
     }
@@ -212,8 +213,7 @@ static TARGET void attention(
         const size_t end = smaller(t + queries, t1);
         attend_as(a, b, kv_head, t, end, 0, SIZE_MAX, &s);
         for (size_t r = 0; r < (end - t) * group; r++) {
-            float *out = a->out + b * a->out_batch_stride + (t + r / group) * a->out_token_stride
-                + (kv_head * group + r % group) * dim;
+            float *out = output_row(a, b, kv_head * group + r % group, t + r / group);
             scaled_row(s.out + r * s.width, s.sum[r] == 0 ? 0 : 1 / s.sum[r], NULL, out, dim);
         }
     }
