@@ -20,6 +20,8 @@ struct EngineKey: Sendable, Hashable {
         "engineCache",
         // The precision is in the key as the pipeline is given it.
         "precision",
+        // Plugins are in the key by their names and versions; models with passes of a program's own are not kept.
+        "plugins", "passes",
     ]
 
     /// The name of the file in a cache's folder: 128 bits of hash.
@@ -37,9 +39,12 @@ struct EngineKey: Sendable, Hashable {
         }
         // What the checkpoint's own precision is follows from its config and headers.
         let precision = options.precision
-        let pipeline = PipelineOptions(precision: precision ?? .f32, kvCache: precision ?? .f32)
+        let pipeline = PipelineOptions(
+            precision: precision ?? .f32, kvCache: precision ?? .f32, backend: options.backend,
+            cache: try options.backend.cache(options.cache), aliasKVCache: options.aliasKVCache)
         lines.append("precision \(precision?.rawValue ?? "of the checkpoint")")
         lines.append("passes \(pipeline) \(Pipeline.standard(pipeline).map(\.name).joined(separator: ","))")
+        lines.append("plugins \(options.plugins.all.map(\.id.description).joined(separator: ", "))")
         for name in ["config.json", "generation_config.json"] {
             lines.append(try Self.content(of: "\(folder)/\(name)", as: name))
         }

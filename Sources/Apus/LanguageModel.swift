@@ -86,7 +86,8 @@ public final class LanguageModel: @unchecked Sendable {
         if case .engine(let file) = source.content {
             let backend = try CPUBackend(threads: options.threads)
             do throws(ApusError) {
-                compute = .engine(try file.load(for: backend, progress: progress), backend)
+                compute = .engine(
+                    try file.load(for: backend, plugins: options.plugins, progress: progress), backend)
             } catch {
                 // A damaged entry of the cache costs time and nothing else.
                 guard source.cacheSlot != nil, error.code != .outOfMemory else { throw error }
@@ -156,14 +157,17 @@ public final class LanguageModel: @unchecked Sendable {
         _ model: ImportedModel, _ options: LoadOptions, _ progress: (any ProgressReporter)?
     ) throws(ApusError) -> Compute {
         switch options.backend {
-        case .plugin:
+        case .plugin, .sdpa, .iattention:
             let backend = try CPUBackend(threads: options.threads)
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
-                options: CompileOptions(precision: options.precision), backend: backend, progress: progress)
+                options: options.compile, plugins: options.plugins, backend: backend, progress: progress)
             return .engine(engine, backend)
         case .reference:
-            return .reference(try Interpreter(graph: model.graph, weights: model.weights))
+            return .reference(
+                try Interpreter(
+                    graph: model.graph, weights: model.weights, registry: options.plugins.ops(),
+                    functions: options.plugins.referenceFunctions))
         }
     }
 
@@ -177,7 +181,8 @@ public final class LanguageModel: @unchecked Sendable {
     public func makeExecutor(_ limits: SessionLimits) throws(ApusError) -> any Executor {
         switch compute {
         case .engine(let engine, let backend): try backend.makeExecutor(engine, limits: limits)
-        case .reference(let interpreter): ReferenceExecutor(interpreter, model: info, limits: limits)
+        case .reference(let interpreter):
+            RecomputingExecutor(ReferenceComputer(interpreter), model: info, limits: limits)
         }
     }
 
@@ -209,7 +214,7 @@ public final class LanguageModel: @unchecked Sendable {
     /// Positions of a KV cache that is planned for a call: few calls need a new one.
     private static let contextGrain = 256
     /// Tokens of a pass that keep all cores busy with little memory.
-    private static let defaultChunk = 512
+    static let defaultChunk = 512
 
     /// The generator of the last call, or a new one if that has no room.
     private func generator(for prompts: [[Int32]], _ options: GenerationOptions) throws(ApusError)

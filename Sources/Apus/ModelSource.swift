@@ -33,7 +33,8 @@ public struct ModelSource: Sendable {
     /// Where the engine of this model is kept, or will be; nil without a cache.
     let cacheSlot: EngineCache.Slot?
 
-    /// Opens a Hugging Face folder or an engine of `apus compile`, told apart by what they contain.
+    /// Opens a Hugging Face folder, a program of `torch.export.save` or an engine of `apus compile`, told apart by what
+    /// they contain.
     /// - Parameters:
     ///   - path: The folder, or the file.
     ///   - options: What a user decides.
@@ -41,11 +42,16 @@ public struct ModelSource: Sendable {
     public init(path: String, options: LoadOptions = LoadOptions()) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
-        if OutputFile.exists(path), !OutputFile.isFolder(path) {
+        if Importer.isProgram(path: path) {
+            try self.init(program: path, options, start)
+        } else if OutputFile.exists(path), !OutputFile.isFolder(path) {
             try self.init(engine: path, options, start)
         } else {
             var slot: EngineCache.Slot?
-            if let cache = options.engineCache, options.backend == .plugin, OutputFile.isFolder(path) {
+            // What a program's own passes do, a key cannot tell.
+            if let cache = options.engineCache, options.backend != .reference, options.passes.isEmpty,
+                OutputFile.isFolder(path)
+            {
                 slot = cache.slot(for: try EngineKey(folder: path, options: options))
             }
             var warnings = slot?.warnings ?? []
@@ -63,7 +69,8 @@ public struct ModelSource: Sendable {
         guard EngineFile.isEngine(path: path) else {
             throw ApusError(
                 .invalidInput,
-                "\(path): expected a folder with config.json, or an engine of 'apus compile', got another file"
+                "\(path): expected a folder with config.json, a program of torch.export.save, or an engine of 'apus compile', "
+                    + "got another file"
             )
         }
         let file = try EngineFile(path: path)
@@ -81,6 +88,26 @@ public struct ModelSource: Sendable {
             path: path, content: .engine(file), tokenizer: tokenizer,
             tokenizerFolder: options.tokenizerFolder,
             warnings: [], slot: nil, start: start)
+    }
+
+    private init(
+        program path: String, _ options: LoadOptions, _ start: ContinuousClock.Instant
+    ) throws(ApusError) {
+        var model = try Importer.importProgram(path: path)
+        var tokenizer: Tokenizer?
+        if let folder = options.tokenizerFolder {
+            tokenizer = try Tokenizer(folder: folder)
+            try Importer.adopt(generationOf: folder, by: &model)
+        }
+        guard tokenizer != nil || !options.requiresTokenizer else {
+            throw ApusError(
+                .notFound,
+                "\(path): an exported program has no tokenizer; name a folder that has one with --tokenizer, or give "
+                    + "token ids")
+        }
+        self.init(
+            path: path, content: .imported(model), tokenizer: tokenizer,
+            tokenizerFolder: options.tokenizerFolder, warnings: model.notes, slot: nil, start: start)
     }
 
     /// Takes the engine of a folder out of the cache, nil if it is not there or is of no use.

@@ -24,8 +24,7 @@ struct ApusTool: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, CompileCommand.self, TokenizeCommand.self, SynthCommand.self, BenchCommand.self,
-            InspectCommand.self,
-            DoctorCommand.self,
+            MatrixCommand.self, InspectCommand.self, DoctorCommand.self,
         ])
 
     static func main() {

@@ -10,17 +10,19 @@ extension Compiler {
     /// - Parameters:
     ///   - blueprint: All of the engine but its weights, checked for the backend.
     ///   - model: The other checkpoint, imported.
+    ///   - plugins: Those of the engine, and maybe others.
     ///   - backend: The device to convert weights with.
     ///   - progress: Told how many bytes of weights are packed.
     /// - Throws: `.mismatch` with every weight that is missing or has another shape, or if the model computes
     ///   something else; `.invalidInput` for an engine that cannot be refitted.
     public static func refit(
-        _ blueprint: EngineBlueprint, with model: ImportedModel, backend: any Backend,
+        _ blueprint: EngineBlueprint, with model: ImportedModel, plugins: PluginRegistry,
+        backend: any Backend,
         progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
         let graph = try WeightGraph.graph(of: blueprint)
         try checkWeights(of: graph, model.weights)
-        guard importHash(of: model.graph) == blueprint.origin.importHash else {
+        guard try importHash(of: model.graph, model.weights) == blueprint.origin.importHash else {
             throw ApusError(
                 .mismatch,
                 "refit: expected the model that the engine was compiled from, got one whose config.json differs in "
@@ -31,11 +33,23 @@ extension Compiler {
         let store = try WeightStore(
             regions: blueprint.regions, byteCount: WeightStore.byteCount(of: blueprint.regions))
         try emit(graph.outputs, graph, into: store, from: model.weights, backend: backend, progress: progress)
-        return Engine(fitted, weights: store)
+        return Engine(fitted, weights: store, plugins: plugins)
     }
 
-    /// A hash of all that an imported graph computes and of the names of its weights.
-    static func importHash(of graph: Graph) -> UInt64 { XXHash64.hash(graph.text()) }
+    /// A hash of all that an imported graph computes, of the names of its weights, and of the values that passes may
+    /// have drawn conclusions from: masks and indices among the parameters.
+    static func importHash(of graph: Graph, _ source: any WeightSource) throws(ApusError) -> UInt64 {
+        var text = graph.text()
+        for node in graph.nodes where node.op == "parameter" {
+            guard case .string(let name)? = node.attributes["name"],
+                let type = source.type(of: name), !type.element.isFloat
+            else { continue }
+            var hash: UInt64 = 0
+            try source.withBytes(of: name) { bytes throws(ApusError) in hash = XXHash64.hash(bytes) }
+            text += "\(name) \(XXHash64.text(hash))\n"
+        }
+        return XXHash64.hash(text)
+    }
 
     /// Compares what the engine is made of with what there is.
     private static func checkWeights(of graph: Graph, _ source: any WeightSource) throws(ApusError) {

@@ -12,6 +12,9 @@ public protocol Backend: Sendable {
     /// The kernels that the compiler may choose.
     var catalog: KernelCatalog { get }
 
+    /// The kernel by which this backend runs a plugin's op, or why it cannot.
+    func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice
+
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
     /// Source and destination need no alignment and do not overlap.
@@ -20,7 +23,8 @@ public protocol Backend: Sendable {
         _ destinationType: ElementType, count: Int)
 
     /// Prepares an engine to run: plans buffers, allocates KV caches, binds every kernel to its pointers.
-    /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend.
+    /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend, `.notFound` if it needs
+    ///   a plugin that ``Engine/plugins`` lacks.
     func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor
 }
 

@@ -10,20 +10,27 @@ public struct Engine: Sendable {
     public let weights: WeightStore
     /// Element type of the weights of matrix products.
     public let precision: ElementType
+    /// The plugins that the plan's steps were looked up in, and are again when it is prepared to run.
+    public let plugins: PluginRegistry
     /// How the engine came to be.
     public let origin: EngineOrigin
 
     /// Makes an engine.
     public init(
         info: ModelInfo, plan: Plan, weights: WeightStore, precision: ElementType,
+        plugins: PluginRegistry = PluginRegistry(),
         origin: EngineOrigin = EngineOrigin()
     ) {
         self.info = info
         self.plan = plan
         self.weights = weights
         self.precision = precision
+        self.plugins = plugins
         self.origin = origin
     }
+
+    /// How keys and values are kept.
+    public var cacheMode: CacheMode { plan.cacheMode }
 
     /// Bytes that a decode step must read.
     ///

@@ -34,9 +34,9 @@ extension Engine {
     }
 
     /// Makes an engine of a blueprint and the weights for its regions.
-    public init(_ blueprint: EngineBlueprint, weights: WeightStore) {
+    public init(_ blueprint: EngineBlueprint, weights: WeightStore, plugins: PluginRegistry) {
         self.init(
             info: blueprint.info, plan: blueprint.plan, weights: weights, precision: blueprint.precision,
-            origin: blueprint.origin)
+            plugins: plugins, origin: blueprint.origin)
     }
 }

@@ -28,6 +28,14 @@ extension AttributeReader {
     public func string(_ name: String) -> String {
         if case .string(let value)? = attribute(name) { value } else { "" }
     }
+    /// A size attribute, constant or symbolic; 0 if it is missing.
+    public func size(_ name: String) -> Dimension {
+        switch attribute(name) {
+        case .int(let value)?: Dimension(value)
+        case .dimension(let value)?: value
+        default: 0
+        }
+    }
     /// A list-of-dimensions attribute; empty if it is missing.
     public func dimensions(_ name: String) -> [Dimension] {
         if case .dimensions(let value)? = attribute(name) { value } else { [] }

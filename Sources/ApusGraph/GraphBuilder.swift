@@ -24,6 +24,11 @@ public struct GraphBuilder {
     /// The type of a value.
     public func type(of value: Value) -> TensorType { graph.type(of: value) }
 
+    /// Names a value that has no name yet, within the scope.
+    public mutating func name(_ value: Value, _ name: String) {
+        if graph.name(of: value) == nil { graph.setName(of: value, to: scoped(name)) }
+    }
+
     /// Adds an input.
     public mutating func input(_ name: String, _ type: TensorType) -> Value { graph.addInput(name, type) }
 

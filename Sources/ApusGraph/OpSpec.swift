@@ -19,7 +19,7 @@ public struct OpSpec: Sendable {
     public enum Arity: Sendable { case one, optional, variadic }
 
     /// One operand of an op.
-    public struct Operand: Sendable {
+    public struct Operand: Sendable, Hashable {
         let name: String
         let arity: Arity
 
@@ -32,7 +32,7 @@ public struct OpSpec: Sendable {
     }
 
     /// One attribute of an op.
-    public struct AttributeRule: Sendable {
+    public struct AttributeRule: Sendable, Hashable {
         let name: String
         let kind: AttributeKind
         let fallback: Attribute?
@@ -44,6 +44,10 @@ public struct OpSpec: Sendable {
         /// An attribute with a value to use when it is left out.
         public static func optional(_ name: String, _ fallback: Attribute) -> AttributeRule {
             AttributeRule(name: name, kind: fallback.kind, fallback: fallback)
+        }
+        /// A size, constant or symbolic; without a fallback it must be there.
+        public static func size(_ name: String, _ fallback: Int? = nil) -> AttributeRule {
+            AttributeRule(name: name, kind: .dimension, fallback: fallback.map(Attribute.int))
         }
     }
 
@@ -72,6 +76,11 @@ public struct OpSpec: Sendable {
         self.operands = operands
         self.attributes = attributes
         self.infer = infer
+    }
+
+    /// Whether another spec takes the same operands and attributes.
+    public func hasSameInterface(as other: OpSpec) -> Bool {
+        operands == other.operands && attributes == other.attributes
     }
 
     /// The values that attributes have when they are left out.
@@ -161,7 +170,8 @@ public final class OpChecker: AttributeReader {
     private func checkAttributes() {
         for rule in spec.attributes {
             if let value = given[rule.name] {
-                let isWidening = rule.kind == .float && value.kind == .int
+                let isWidening =
+                    (rule.kind == .float || rule.kind == .dimension) && value.kind == .int
                 let isEmptyList = rule.kind == .floats && value == .dimensions([])
                 if value.kind != rule.kind && !isWidening && !isEmptyList {
                     fail(

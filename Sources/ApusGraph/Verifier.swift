@@ -32,6 +32,7 @@ extension Graph {
             report("graph.symbol-range", "@\(name)", "symbol '\(symbol.name)' may be negative")
         }
         inputs.forEach(define)
+        checkDefinitions(declared) { report("graph.symbol-definition", "@\(name)", $0) }
         for node in nodes {
             func place() -> String { node.results.first.map { names[$0] } ?? node.op }
             for case let value? in node.operands where !defined[value.index] {
@@ -44,6 +45,25 @@ extension Graph {
             report("graph.undefined-value", "return", "\(names[value]) is not defined")
         }
         return found
+    }
+
+    /// A definition mentions symbols declared before its own, and integer inputs.
+    private func checkDefinitions(_ declared: Set<String>, report: (String) -> Void) {
+        var known = Set(symbols.filter { $0.definition == nil }.map(\.name))
+        for symbol in symbols {
+            guard let definition = symbol.definition else { continue }
+            for name in definition.symbols where !known.contains(name) {
+                report(
+                    "symbol '\(symbol.name)' is computed from '\(name)', which is not declared before it")
+            }
+            if case .input(let name) = definition {
+                let type = input(named: name).map(type(of:))
+                if type?.element.isInteger != true {
+                    report("symbol '\(symbol.name)' is the value of '\(name)', which is no integer input")
+                }
+            }
+            known.insert(symbol.name)
+        }
     }
 
     private func check(_ node: Node, registry: OpRegistry, report: (String, String) -> Void) {

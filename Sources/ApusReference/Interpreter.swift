@@ -80,7 +80,7 @@ public struct Interpreter {
             shapes.append((name, type, tensor.shape))
             values[value.index] = tensor
         }
-        return try SymbolBinding(graph.symbols, shapes)
+        return try SymbolBinding(graph.symbols, shapes) { name in inputs[name]?.ints.first }
     }
 
     private func evaluate(
@@ -96,7 +96,8 @@ public struct Interpreter {
         }
         let call = ReferenceCall(
             node: node, spec: spec, operands: node.operands.map { $0.flatMap { values[$0.index] } },
-            elements: node.results.map { graph.type(of: $0).element }, shapes: shapes)
+            elements: node.results.map { graph.type(of: $0).element }, shapes: shapes,
+            evaluate: symbols.value(of:))
         let results = try function(call)
         for (index, value) in node.results.enumerated() {
             guard index < results.count, results[index].isComplete, results[index].shape == shapes[index],

@@ -1,13 +1,18 @@
 import ApusGraph
 import ApusSupport
 
-/// The values of a graph's symbols in one run, found from the shapes of its inputs.
+/// The values of a graph's symbols in one run, found from the shapes of its inputs and, where a definition says so,
+/// from their elements.
 struct SymbolBinding {
     private var values: [String: Int] = [:]
 
     init(
-        _ symbols: [Symbol], _ inputs: [(name: String, type: TensorType, shape: [Int])]
+        _ symbols: [Symbol], _ inputs: [(name: String, type: TensorType, shape: [Int])],
+        firstElement: (String) -> Int?
     ) throws(ApusError) {
+        for symbol in symbols {
+            if case .input(let input)? = symbol.definition { values[symbol.name] = firstElement(input) }
+        }
         // A dimension that is a bare symbol tells its value; sums such as `S + T` then give what is left.
         var isComplete = false
         while !isComplete {
@@ -17,6 +22,10 @@ struct SymbolBinding {
                     isComplete = false
                 }
             }
+        }
+        for symbol in symbols {
+            guard let definition = symbol.definition, values[symbol.name] == nil else { continue }
+            values[symbol.name] = definition.evaluate(symbol: { values[$0] }, input: { _ in nil })
         }
         for symbol in symbols {
             guard let value = values[symbol.name], !symbol.range.contains(value) else { continue }
@@ -48,6 +57,9 @@ struct SymbolBinding {
         values[name] = (size - zero) / (one - zero)
         return true
     }
+
+    /// The value of a dimension, nil if it mentions a symbol without one.
+    @Sendable func value(of dimension: Dimension) -> Int? { dimension.evaluate { values[$0] } }
 
     /// The shape of a type as numbers.
     func shape(of type: TensorType) throws(ApusError) -> [Int] {

@@ -242,8 +242,11 @@ import Testing
             (["--input-ids", "1,2", "--num-tokens", "3", "--context-length", "4"], 65, "--context-length 4"),
             (["--input-ids", "1", "--logit-bias", "999=1"], 65, "999"),
             (["--input-ids", "1", "--precision", "FP8"], 64, "'FP16', 'FP32' or 'BF16'"),
-            (["--input-ids", "1", "--backend", "cuda"], 64, "'plugin' and 'reference'"),
-            (["--input-ids", "1", "--cache", "static_v2"], 64, "Allowed are --backend plugin"),
+            (
+                ["--input-ids", "1", "--backend", "cuda"], 64,
+                "'reference', 'sdpa', 'iattention', 'plugin' or 'all'"
+            ),
+            (["--input-ids", "1", "--cache", "static_v2"], 64, "--backend plugin with in_place"),
             (["--input-ids", "1", "--dump-logits", "/nowhere/x.npy"], 74, "/nowhere/x.npy: cannot write"),
             (["--input-ids", "1", "--stop", "x"], 66, "--stop: "),
             (["--input-ids", "1", "--tokenizer", "/nowhere"], 66, "/nowhere/tokenizer.json: no such file"),

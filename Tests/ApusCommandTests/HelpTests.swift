@@ -9,12 +9,12 @@ import Testing
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden")
 
-    @Test(arguments: ["apus", "run", "compile", "tokenize", "synth", "bench", "inspect", "doctor"])
+    @Test(arguments: ["apus", "run", "compile", "tokenize", "synth", "bench", "matrix", "inspect", "doctor"])
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
             "run": RunCommand.self, "compile": CompileCommand.self, "tokenize": TokenizeCommand.self,
-            "synth": SynthCommand.self,
-            "bench": BenchCommand.self, "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
+            "synth": SynthCommand.self, "bench": BenchCommand.self, "matrix": MatrixCommand.self,
+            "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
         ]
         let help =
             if let type = types[command] {

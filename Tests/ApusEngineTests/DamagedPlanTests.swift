@@ -1,3 +1,4 @@
+import Apus
 import ApusGraph
 import ApusSupport
 import Foundation

@@ -1,3 +1,4 @@
+import Apus
 import ApusCompiler
 import ApusFrontend
 import ApusGraph
@@ -112,14 +113,18 @@ import Testing
         var blueprint = try Sample.compile(model).blueprint
         let weights = try Sample.compile(model).weights
         blueprint.origin.device = "cuda"
-        try EngineFile.write(Engine(blueprint, weights: weights), generation: model.generation, to: file.path)
+        try EngineFile.write(
+            Engine(blueprint, weights: weights, plugins: .standard), generation: model.generation,
+            to: file.path)
         #expect(
             try failure(file.path)?.description
                 == "\(file.path): header: expected an engine for device 'cpu', got one for 'cuda'; compile the model for "
                 + "this device")
         blueprint.origin.device = "cpu"
         blueprint.origin.weightLayout = 7
-        try EngineFile.write(Engine(blueprint, weights: weights), generation: model.generation, to: file.path)
+        try EngineFile.write(
+            Engine(blueprint, weights: weights, plugins: .standard), generation: model.generation,
+            to: file.path)
         #expect(
             try failure(file.path)?.code == .mismatch)
         #expect(

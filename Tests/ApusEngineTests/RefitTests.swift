@@ -1,3 +1,4 @@
+import Apus
 import ApusCompiler
 import ApusEngine
 import ApusFrontend

@@ -18,7 +18,9 @@ struct BenchmarkTable {
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
         for precision in command.precision?.values.map(Optional.some) ?? [nil] {
-            try measure(precision, threadCounts, machines, bar) { row in rows.append(row) }
+            for variant in try command.backends.variants() {
+                try measure(precision, variant, threadCounts, machines, bar) { row in rows.append(row) }
+            }
         }
         bar?.finish()
         let output = ByteOutput.standardOutput
@@ -50,13 +52,13 @@ struct BenchmarkTable {
     }
 
     private func measure(
-        _ precision: Precision?, _ threadCounts: [Int], _ machines: [Int: Machine], _ bar: ProgressBar?,
+        _ precision: Precision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine],
+        _ bar: ProgressBar?,
         _ append: (BenchmarkRow) -> Void
     ) throws {
         ProcessMemory.resetPeak()
         let start = ContinuousClock.now
-        let options = LoadOptions(
-            precision: precision?.element, backend: command.backend.kind, threads: threadCounts.first)
+        let options = variant.options(precision: precision?.element, threads: threadCounts.first)
         let model: LanguageModel
         let loadSeconds: Double
         if let path = command.model {
@@ -80,9 +82,9 @@ struct BenchmarkTable {
                 append(
                     BenchmarkRow(
                         model: name, device: "cpu", precision: (Precision(model.precision) ?? .fp32).rawValue,
-                        backend: command.backend.rawValue, cache: command.backend.cacheName, setting: setting,
+                        backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
-                        bytesPerStep: model.engine.map { Self.bytesPerStep($0, setting) },
+                        bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },
                         bandwidth: machines[threads]?.readBandwidth ?? .nan,
                         peakMemoryBytes: ProcessMemory.peakBytes(), buildSeconds: model.buildSeconds,
                         loadSeconds: loadSeconds))
@@ -124,8 +126,10 @@ struct BenchmarkTable {
         return parts.last ?? ""
     }
 
-    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each.
-    static func bytesPerStep(_ engine: Engine, _ setting: BenchmarkSetting) -> Double {
+    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each. Nil without a
+    /// cache, where reading is not what a step takes its time for.
+    static func bytesPerStep(_ engine: Engine, _ setting: BenchmarkSetting) -> Double? {
+        guard engine.cacheMode != .recompute else { return nil }
         let steps = setting.outputLength - 1
         guard steps > 0 else { return 0 }
         let start = setting.depth + setting.inputLength

@@ -15,17 +15,8 @@ struct ModelFlags: ParsableArguments {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
-    @Option(
-        help: ArgumentHelp(
-            "What computes: kernels with the AttentionPlugin, or the slow FP32 interpreter.",
-            valueName: "name"))
-    var backend = BackendChoice.plugin
-
-    @Option(
-        help: ArgumentHelp(
-            "Kind of KV cache. plugin has its own, updated in place: leave this out. reference: none.",
-            valueName: "kind"))
-    var cache = ""
+    @OptionGroup
+    var backends: BackendFlags
 
     @Option(
         name: [.customLong("context-length"), .customLong("context_length")],
@@ -46,7 +37,6 @@ struct ModelFlags: ParsableArguments {
     mutating func validate() throws {
         try Counts.check(contextLength, "--context-length")
         try Counts.check(threads, "--threads")
-        try backend.check(cache: cache)
     }
 }
 

@@ -13,7 +13,7 @@ struct ModelLoader {
     init(_ flags: ModelFlags, requiresTokenizer: Bool) throws(ApusError) {
         self.flags = flags
         options = LoadOptions(
-            precision: flags.precision?.element, backend: flags.backend.kind, threads: flags.threads,
+            threads: flags.threads,
             tokenizerFolder: flags.tokenizer, engineCache: flags.engineCache.cache)
         source = try ModelSource(path: flags.model, options: options)
         guard source.tokenizer != nil || !requiresTokenizer else {
@@ -24,17 +24,27 @@ struct ModelLoader {
         }
     }
 
+    /// Reads a model by its path, without its weights.
+    static func importModel(_ path: String) throws(ApusError) -> ImportedModel {
+        try Importer.importCheckpoint(folder: path)
+    }
+
     /// What the model is.
     var info: ModelInfo { source.info }
 
     /// Turns text into tokens and back; nil if there is none.
     var tokenizer: Tokenizer? { source.tokenizer }
 
-    /// Compiles the model, or loads its engine; shows progress on a terminal.
-    func load(batchSize: Int, contextLength: Int?) throws(ApusError) -> LanguageModel {
-        var options = options
-        options.batchSize = batchSize
-        options.contextLength = contextLength
+    /// Compiles the model for a backend and cache, or loads its engine; shows progress on a terminal.
+    ///
+    /// Among several variants the reference backend computes in FP32, whatever the others compute in.
+    func load(
+        _ variant: Variant, isOneOfMany: Bool = false, batchSize: Int, contextLength: Int?
+    ) throws(ApusError) -> LanguageModel {
+        let isReference = isOneOfMany && variant.backend == .reference
+        var options = variant.options(
+            precision: isReference ? nil : flags.precision?.element, threads: flags.threads,
+            batchSize: batchSize, contextLength: contextLength)
         if flags.debug { try describe(options) }
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
@@ -60,7 +70,7 @@ struct ModelLoader {
             "model \(info.modelType): \(info.layerCount) layers, vocabulary \(info.vocabularySize), "
                 + "\(info.maxPositions) positions, \(info.precision.rawValue); end tokens \(info.endTokens)")
         Self.tell("tokenizer: " + (tokenizer.map { "\($0.vocabularySize) tokens" } ?? "none"))
-        guard options.backend == .plugin else { return }
+        guard options.backend != .reference else { return }
         guard case .imported(let imported) = source.content else {
             if case .engine(let file) = source.content {
                 Self.tell("engine \(file.path): content \(XXHash64.text(file.header.contentHash))")
@@ -69,13 +79,17 @@ struct ModelLoader {
             return
         }
         let lowered = try Compiler.lower(
-            imported.graph, info: info, options: CompileOptions(precision: options.precision))
+            imported.graph, weights: imported.weights, info: info,
+            options: CompileOptions(
+                precision: options.precision, backend: options.backend, cache: options.cache,
+                aliasKVCache: options.aliasKVCache))
         for pass in lowered.passes {
             let change =
                 pass.hasChanged ? "\(pass.nodeCountBefore) → \(pass.nodeCountAfter) nodes" : "no change"
             Self.tell(
                 "pass \(pass.pass): \(change), \(Figures.duration(seconds: pass.duration / .seconds(1)))")
             for line in pass.attention { Self.tell("  \(line)") }
+            for line in pass.caches { Self.tell("  \(line)") }
         }
     }
 
@@ -101,15 +115,5 @@ struct ModelLoader {
         // Standard error may be closed; that is no reason to stop.
         try? ByteOutput.standardError.line(line)
         try? ByteOutput.standardError.flush()
-    }
-}
-
-extension BackendChoice {
-    /// What the library calls it.
-    var kind: BackendKind {
-        switch self {
-        case .plugin: .plugin
-        case .reference: .reference
-        }
     }
 }

@@ -8,7 +8,8 @@ import ApusSupport
 struct EngineCheck {
     private let blueprint: EngineBlueprint
     private let weightBytes: Int
-    private let catalog: KernelCatalog
+    private let backend: any Backend
+    private let plugins: PluginRegistry
     private let registry: OpRegistry
     private var plan: Plan { blueprint.plan }
 
@@ -19,12 +20,13 @@ struct EngineCheck {
     private static let mostTerms = 16
 
     init(
-        _ blueprint: EngineBlueprint, weightBytes: Int, catalog: KernelCatalog, registry: OpRegistry
+        _ blueprint: EngineBlueprint, weightBytes: Int, backend: any Backend, plugins: PluginRegistry
     ) {
         self.blueprint = blueprint
         self.weightBytes = weightBytes
-        self.catalog = catalog
-        self.registry = registry
+        self.backend = backend
+        self.plugins = plugins
+        registry = OpRegistry(plugins.ops().all + PlanOps.all)
     }
 
     /// - Throws: `.invalidInput` with the first thing that does not fit, `.unsupported` for an op or kernel that is
@@ -118,6 +120,7 @@ struct EngineCheck {
     }
 
     private func checkTensors() throws(ApusError) {
+        let layouts = LayoutCheck(plan)
         for (index, tensor) in plan.tensors.enumerated() {
             let place = "tensor \(index) '\(tensor.name)'"
             switch tensor.storage {
@@ -133,17 +136,17 @@ struct EngineCheck {
                 // Only of what comes before: so that no chain of aliases is a circle.
                 try require(
                     (0..<index).contains(root), place, "an alias of an earlier tensor", got: "of \(root)")
-                let type = plan.tensors[root].type
-                try require(
-                    type.element == tensor.type.element && type.elementCount == tensor.type.elementCount,
-                    place,
-                    "as many elements as \(type)", got: "\(tensor.type)")
             case .input(let name):
                 guard let shape = Bindings.shapes[name] else { break }
+                // A program that was exported for one sequence has a batch of 1.
+                let fixed = shape.map { $0 == .symbol(Bindings.batchSymbol) ? 1 : $0 }
                 try require(
-                    tensor.type.shape == shape, place,
+                    tensor.type.shape == shape || tensor.type.shape == fixed, place,
                     "a shape [\(shape.map(\.description).joined(separator: ", "))]", got: "\(tensor.type)")
             case .activation: break
+            }
+            if let problem = layouts.problem(index) {
+                try require(false, place, problem.expected, got: problem.got)
             }
         }
     }
@@ -170,14 +173,7 @@ struct EngineCheck {
         }
         let operands = step.operands.map { $0.map { plan.tensors[$0].type } }
         let results = step.results.map { plan.tensors[$0].type }
-        let checker = OpChecker(
-            spec: spec, operands: operands, attributes: step.attributes, declared: results)
-        let types = checker.isWellFormed ? spec.infer(checker) : nil
-        if let problem = checker.problems.first {
-            throw EngineFileHeader.damaged(
-                "\(EngineSection.plan): \(place)", "\(step.op).\(problem.label)", problem.message)
-        }
-        try require(types == results, place, "results \(types ?? [])", got: "\(results)")
+        try checkTypes(step, spec, operands, results, place)
         try checkKernel(
             step, place,
             KernelQuery(op: step.op, operands: operands, results: results, attributes: step.attributes))
@@ -191,14 +187,87 @@ struct EngineCheck {
         }
     }
 
+    /// The op's rule gives the types of the results, from the operands as they are or as the graph had them: a kernel
+    /// may read a narrower type that holds the same numbers.
+    private func checkTypes(
+        _ step: Plan.Step, _ spec: OpSpec, _ operands: [TensorType?], _ results: [TensorType], _ place: String
+    ) throws(ApusError) {
+        func check(_ operands: [TensorType?]) -> (
+            types: [TensorType]?, problem: (label: String, message: String)?
+        ) {
+            let checker = OpChecker(
+                spec: spec, operands: operands, attributes: step.attributes, declared: results)
+            let types = checker.isWellFormed ? spec.infer(checker) : nil
+            return (types, checker.problems.first)
+        }
+        let widths: [ElementType: ElementType] = [.f16: .f32, .bf16: .f32, .i32: .i64]
+        let entry = backend.catalog.entries.first { $0.op == step.op && $0.kernel == step.kernel }
+        let widened = operands.enumerated().map { index, type -> TensorType? in
+            guard let type, entry?.form(index).allowsNarrow == true, let wide = widths[type.element] else {
+                return type
+            }
+            return TensorType(wide, type.shape)
+        }
+        let first = check(operands)
+        if first.types == results, first.problem == nil { return }
+        let second = check(widened)
+        if second.types == results, second.problem == nil { return }
+        let problem = first.problem ?? second.problem
+        if let problem {
+            throw EngineFileHeader.damaged(
+                "\(EngineSection.plan): \(place)", "\(step.op).\(problem.label)", problem.message)
+        }
+        try require(false, place, "results \(first.types ?? [])", got: "\(results)")
+    }
+
+    /// The kernel reads operands that lie like these, and writes results that do.
+    private func checkForms(_ step: Plan.Step, _ place: String, _ entry: KernelEntry) throws(ApusError) {
+        for (index, operand) in step.operands.enumerated() {
+            guard let operand else { continue }
+            let tensor = plan.tensors[operand]
+            try require(
+                entry.form(index).accepts(tensor.layout, tensor.type), place,
+                "operand \(index) in a form that '\(step.kernel)' reads", got: "\(tensor.layout)")
+        }
+        for (index, result) in step.results.enumerated() {
+            let tensor = plan.tensors[result]
+            if let operand = entry.inPlace[index] {
+                let memory = operand < step.operands.count ? step.operands[operand] : nil
+                try require(
+                    memory.map { plan.root(of: $0) == plan.root(of: result) } == true, place,
+                    "result \(index) in the memory of operand \(operand)", got: "'\(tensor.name)'")
+                continue
+            }
+            let order = index == 0 ? entry.resultOrder : nil
+            let layout = order.map { Layout.dense(tensor.type.shape, order: $0) } ?? .dense(tensor.type.shape)
+            try require(
+                tensor.storage == .activation && tensor.layout == layout, place,
+                "result \(index) in memory of its own, as '\(step.kernel)' writes it", got: "\(tensor.layout)"
+            )
+        }
+    }
+
     private func checkKernel(_ step: Plan.Step, _ place: String, _ query: KernelQuery) throws(ApusError) {
-        let entries = catalog.entries.filter { $0.op == step.op && $0.kernel == step.kernel }
+        if let id = step.plugin {
+            let plugin = try plugins.plugin(id)
+            try require(plugin.op.name == step.op, place, "op '\(plugin.op.name)' of \(id)", got: step.op)
+            switch backend.choose(plugin, for: query) {
+            case .kernel(let entry, _):
+                try require(
+                    entry.kernel == step.kernel, place, "kernel '\(entry.kernel)'", got: "'\(step.kernel)'")
+                try checkForms(step, place, entry)
+            case .none(let reason): try require(false, place, "types that \(id) takes", got: reason)
+            }
+            return
+        }
+        let entries = backend.catalog.entries.filter { $0.op == step.op && $0.kernel == step.kernel }
         guard !entries.isEmpty else {
             throw ApusError(
                 .unsupported,
                 "\(EngineSection.plan): \(place): expected a kernel of device '\(blueprint.origin.device)', got "
                     + "'\(step.kernel)'; compile the model anew with this version of Apus")
         }
+        for entry in entries.prefix(1) { try checkForms(step, place, entry) }
         let refusals = entries.compactMap { $0.refusal(query) }
         try require(
             refusals.count < entries.count, place, "types that kernel '\(step.kernel)' takes",
@@ -258,8 +327,9 @@ struct EngineCheck {
         }
         let logits = plan.tensors[plan.outputs[0].tensor].type
         let shape = [Dimension.symbol(Bindings.batchSymbol), Dimension(blueprint.info.vocabularySize)]
+        let isBatch = logits.shape.first == shape[0] || logits.shape.first == 1
         try require(
-            logits.element == .f32 && logits.shape.first == shape[0] && logits.shape.last == shape[1],
+            logits.element == .f32 && isBatch && logits.shape.last == shape[1],
             "output '\(plan.outputs[0].name)'", "logits f32[\(shape[0]), …, \(shape[1])]", got: "\(logits)")
     }
 }

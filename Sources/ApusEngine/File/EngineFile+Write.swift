@@ -39,7 +39,11 @@ extension EngineFile {
                 EngineSection.info,
                 Array(EngineManifest(engine, generation: generation).json.text(pretty: true).utf8)
             ),
-            (EngineSection.plan, Array(PlanCoding.json(engine.plan, engine.weights.regions).text().utf8)),
+            (
+                EngineSection.plan,
+                Array(
+                    try PlanCoding.json(engine.plan, engine.weights.regions, engine.plugins).text().utf8)
+            ),
             (EngineSection.source, Array(engine.origin.sources.utf8)),
         ]
         sections += tokenizer.map { (EngineSection.tokenizerPrefix + $0.name, $0.bytes) }

@@ -115,16 +115,19 @@ public final class EngineFile: Sendable {
     }
 
     /// The plan and the places of the weights, as the file has them: not yet checked for a backend.
-    public func plan() throws(ApusError) -> (plan: Plan, regions: [WeightStore.Region]) {
+    /// - Throws: `.invalidInput` for a damaged plan, `.notFound` for a plugin that is not registered.
+    public func plan(_ plugins: PluginRegistry) throws(ApusError) -> (
+        plan: Plan, regions: [WeightStore.Region]
+    ) {
         let source = "\(path): \(EngineSection.plan)"
-        return try PlanCoding.read(JSON.parse(try bytes(of: EngineSection.plan), source: source))
+        return try PlanCoding.read(JSON.parse(try bytes(of: EngineSection.plan), source: source), plugins)
     }
 
     /// All but the weights' bytes, checked for a backend.
     /// - Throws: `.mismatch` for another device or layout of the weights, `.invalidInput` for a plan that does not
     ///   fit together, `.unsupported` for kernels that the backend does not have.
     public func blueprint(
-        for backend: any Backend, registry: OpRegistry = .standard
+        for backend: any Backend, plugins: PluginRegistry
     ) throws(ApusError) -> EngineBlueprint {
         guard header.device == backend.name else {
             throw ApusError(
@@ -138,7 +141,7 @@ public final class EngineFile: Sendable {
                 "\(path): header: expected weights in layout \(backend.weightLayout) of '\(backend.name)', got layout "
                     + "\(header.weightLayout); compile the model anew with this version of Apus")
         }
-        let (plan, regions) = try plan()
+        let (plan, regions) = try plan(plugins)
         var origin = manifest.origin
         origin.sources = String(decoding: try bytes(of: EngineSection.source), as: UTF8.self)
         let blueprint = EngineBlueprint(
@@ -146,7 +149,7 @@ public final class EngineFile: Sendable {
         let weights = try Self.section(EngineSection.weights, file, header)
         try ApusError.within(path) { () throws(ApusError) in
             try EngineCheck(
-                blueprint, weightBytes: weights.byteCount, catalog: backend.catalog, registry: registry
+                blueprint, weightBytes: weights.byteCount, backend: backend, plugins: plugins
             )
             .run()
         }
@@ -154,16 +157,16 @@ public final class EngineFile: Sendable {
     }
 
     /// Loads the engine: weights are read by several threads into memory on huge pages, and hashed on the way.
-    /// - Throws: As ``blueprint(for:registry:)``, `.outOfMemory`, and `.invalidInput` if the weights are damaged.
+    /// - Throws: As ``blueprint(for:plugins:)``, `.outOfMemory`, and `.invalidInput` if the weights are damaged.
     public func load(
-        for backend: any Backend, registry: OpRegistry = .standard,
+        for backend: any Backend, plugins: PluginRegistry,
         progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let blueprint = try blueprint(for: backend, registry: registry)
+        let blueprint = try blueprint(for: backend, plugins: plugins)
         let section = try Self.section(EngineSection.weights, file, header)
         let store = try WeightStore(regions: blueprint.regions, byteCount: section.byteCount)
         try SectionReader(file: file, section: section).read(into: store.buffer, progress: progress)
-        return Engine(blueprint, weights: store)
+        return Engine(blueprint, weights: store, plugins: plugins)
     }
 }
 

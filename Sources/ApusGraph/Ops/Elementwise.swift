@@ -30,7 +30,8 @@ extension OpSpec {
 
     static let binaries: [OpSpec] = [
         binary("add", "y = a + b"), binary("sub", "y = a - b"), binary("mul", "y = a·b"),
-        binary("div", "y = a/b"),
+        binary("div", "y = a/b"), binary("minimum", "y = min(a, b)"), binary("maximum", "y = max(a, b)"),
+        binary("floor_divide", "y = ⌊a/b⌋"), binary("remainder", "y = a - b·⌊a/b⌋"),
     ]
 
     static let pow = OpSpec(

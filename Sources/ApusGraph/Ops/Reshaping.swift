@@ -57,17 +57,37 @@ extension OpSpec {
     static let slice = OpSpec(
         "slice", .any, "y = x[…, start:end, …] along `dim`; end −1 is the dimension's size",
         operands: [.one("x")],
-        attributes: [.required("dim", .int), .optional("start", 0), .optional("end", -1)]
+        attributes: [.required("dim", .int), .size("start", 0), .size("end", -1)]
     ) { c in
         guard let axis = c.axis("dim", rank: c[0].rank, "C1") else { return nil }
         var shape = c[0].shape
-        let (start, end) = (c.int("start"), c.int("end"))
-        c.require(start >= 0 && (end == -1 || end >= start), "C2", "bad range \(start)..<\(end)")
-        if let size = shape[axis].constant {
-            c.require(
-                start <= size && end <= size, "C3", "range \(start)..<\(end) exceeds dimension \(size)")
+        let start = c.size("start")
+        let end = c.size("end") == -1 ? shape[axis] : c.size("end")
+        // What mentions a symbol is checked when the symbol has a value.
+        let isReversed = (end - start).constant.map { $0 < 0 } ?? false
+        c.require(
+            start.constant.map { $0 >= 0 } ?? true && !isReversed, "C2", "bad range \(start)..<\(end)")
+        if let excess = (end - shape[axis]).constant {
+            c.require(excess <= 0, "C3", "range \(start)..<\(end) exceeds dimension \(shape[axis])")
         }
-        shape[axis] = (end == -1 ? shape[axis] : Dimension(end)) - Dimension(start)
+        shape[axis] = end - start
+        return [TensorType(c[0].element, shape)]
+    }
+
+    static let pad = OpSpec(
+        "pad", .aten, "y = x with `before` and `after` elements of `value` added along `dim`",
+        operands: [.one("x")],
+        attributes: [
+            .required("dim", .int), .size("before", 0), .size("after", 0), .optional("value", 0.0),
+        ]
+    ) { c in
+        guard let axis = c.axis("dim", rank: c[0].rank, "C1") else { return nil }
+        for name in ["before", "after"] {
+            c.require(
+                c.size(name).constant.map { $0 >= 0 } ?? true, "C2", "bad \(name) \(c.size(name))")
+        }
+        var shape = c[0].shape
+        shape[axis] = shape[axis] + c.size("before") + c.size("after")
         return [TensorType(c[0].element, shape)]
     }
 

@@ -11,12 +11,30 @@ extension Graph {
     }
 }
 
+extension Attribute {
+    /// Reads attributes in the text form of ``text(of:)``.
+    /// - Throws: `.invalidInput` with source, line, what was expected and what was found.
+    public static func parse(_ text: String, source: String) throws(ApusError) -> [String: Attribute] {
+        var parser = try Parser(text, source: source)
+        return try parser.parseOnlyAttributes()
+    }
+}
+
 extension Dimension {
     /// Reads the text form of a dimension, such as `2*S + 1`.
     /// - Throws: `.invalidInput` with source and what was expected.
     public init(parsing text: String, source: String = "dimension") throws(ApusError) {
         var parser = try Parser(text, source: source)
         self = try parser.parseWhole { parser throws(ApusError) in try parser.parseDimension() }
+    }
+}
+
+extension Symbol {
+    /// Reads the text form of a symbol, such as `S in 1...64` or `P = value(%start_idx) in 0...63`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "symbol") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseSymbol() }
     }
 }
 
@@ -112,16 +130,43 @@ private struct Parser {
     private mutating func parseSymbols() throws(ApusError) {
         repeat {
             try advance()
-            let name = try expectName("a symbol")
-            guard try expectName("'in'") == "in" else { throw expected("'in'") }
-            let lower = try expectInt()
-            try expect("...")
-            let upper = try expectInt()
-            guard lower <= upper else {
-                throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
-            }
-            graph.symbols.append(Symbol(name, lower...upper))
+            graph.symbols.append(try parseSymbol())
         } while token == .punctuation(",")
+    }
+
+    mutating func parseSymbol() throws(ApusError) -> Symbol {
+        let name = try expectName("a symbol")
+        let definition = try accept("=") ? try parseDefinition() : nil
+        guard try expectName("'in'") == "in" else { throw expected("'in'") }
+        let lower = try expectInt()
+        try expect("...")
+        let upper = try expectInt()
+        guard lower <= upper else {
+            throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
+        }
+        return Symbol(name, lower...upper, definition)
+    }
+
+    private mutating func parseDefinition() throws(ApusError) -> Symbol.Definition {
+        let functions: [String: (Dimension, Dimension) -> Symbol.Definition] = [
+            "floordiv": { .floorDiv($0, $1) }, "mod": { .mod($0, $1) }, "max": { .max($0, $1) },
+            "min": { .min($0, $1) },
+        ]
+        guard case .name(let name) = token, name == "value" || functions[name] != nil else {
+            throw expected("value, floordiv, mod, max or min")
+        }
+        try advance()
+        try expect("(")
+        let definition: Symbol.Definition
+        if let function = functions[name] {
+            let first = try parseDimension()
+            try expect(",")
+            definition = function(first, try parseDimension())
+        } else {
+            definition = .input(try expectValueName())
+        }
+        try expect(")")
+        return definition
     }
 
     private mutating func define(_ name: String, _ value: Value, line: Int) throws(ApusError) {
@@ -156,18 +201,7 @@ private struct Parser {
             if try !accept(",") { break }
         }
         try expect(")")
-        var attributes: [String: Attribute] = [:]
-        if try accept("{") {
-            while token != .punctuation("}") {
-                let key = try expectName("an attribute")
-                try expect("=")
-                guard attributes.updateValue(try parseAttribute(), forKey: key) == nil else {
-                    throw lexer.error("attribute '\(key)' is given twice", line: line)
-                }
-                if try !accept(",") { break }
-            }
-            try expect("}")
-        }
+        let attributes = token == .punctuation("{") ? try parseAttributes() : [:]
         try expect(":")
         var results: [Value] = []
         for (index, name) in names.enumerated() {
@@ -178,6 +212,29 @@ private struct Parser {
             results.append(value)
         }
         graph.nodes.append(Node(op: op, operands: operands, attributes: attributes, results: results))
+    }
+
+    /// Attributes in braces.
+    private mutating func parseAttributes() throws(ApusError) -> [String: Attribute] {
+        var attributes: [String: Attribute] = [:]
+        try expect("{")
+        while token != .punctuation("}") {
+            let key = try expectName("an attribute")
+            try expect("=")
+            guard attributes.updateValue(try parseAttribute(), forKey: key) == nil else {
+                throw lexer.error("attribute '\(key)' is given twice", line: line)
+            }
+            if try !accept(",") { break }
+        }
+        try expect("}")
+        return attributes
+    }
+
+    /// A text that is attributes in braces and nothing else.
+    mutating func parseOnlyAttributes() throws(ApusError) -> [String: Attribute] {
+        let attributes = try parseAttributes()
+        guard token == .end else { throw expected("end of text") }
+        return attributes
     }
 
     mutating func parseType() throws(ApusError) -> TensorType {
@@ -230,9 +287,7 @@ private struct Parser {
 
     private mutating func parseAttribute() throws(ApusError) -> Attribute {
         switch token {
-        case .int(let value):
-            try advance()
-            return .int(value)
+        case .int, .punctuation("-"): return .size(try parseDimension())
         case .float(let value):
             try advance()
             return .float(value)
@@ -242,12 +297,15 @@ private struct Parser {
         case .punctuation("["): return try parseList()
         case .name("dense"): return try parseLiteral()
         case .name(let name):
-            try advance()
-            if name == "true" || name == "false" { return .bool(name == "true") }
-            guard let type = ElementType(rawValue: name) else {
-                throw lexer.error("expected an attribute, got '\(name)'", line: line)
+            if let type = ElementType(rawValue: name) {
+                try advance()
+                return .element(type)
             }
-            return .element(type)
+            if name == "true" || name == "false" {
+                try advance()
+                return .bool(name == "true")
+            }
+            return .size(try parseDimension())
         default: throw expected("an attribute")
         }
     }

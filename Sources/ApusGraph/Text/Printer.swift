@@ -5,8 +5,7 @@ extension Graph {
         let header = inputs.map { "\(names[$0]): \(type(of: $0))" }.joined(separator: ", ")
         var lines = ["graph @\(name)(\(header))"]
         if !symbols.isEmpty {
-            let ranges = symbols.map { "\($0.name) in \($0.range.lowerBound)...\($0.range.upperBound)" }
-            lines.append("    where \(ranges.joined(separator: ", "))")
+            lines.append("    where \(symbols.map(\.description).joined(separator: ", "))")
         }
         lines[lines.count - 1] += " {"
         for node in nodes { lines.append("  " + text(of: node, names, registry)) }
@@ -31,6 +30,12 @@ extension Graph {
 }
 
 extension Attribute {
+    /// Attributes as graphs write them, by name: `{a = 1, b = "x"}`; ``parse(_:source:)`` reads them back.
+    public static func text(of attributes: [String: Attribute]) -> String {
+        let list = attributes.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value.text)" }
+        return "{\(list.joined(separator: ", "))}"
+    }
+
     /// The text form.
     public var text: String {
         switch self {
@@ -38,6 +43,7 @@ extension Attribute {
         case .int(let value): "\(value)"
         case .float(let value): Self.text(value)
         case .string(let value): Self.quoted(value)
+        case .dimension(let value): value.description
         case .dimensions(let list): "[\(list.map(\.description).joined(separator: ", "))]"
         case .floats(let list): "[\(list.map(Self.text).joined(separator: ", "))]"
         case .element(let type): type.rawValue

@@ -4,6 +4,8 @@ public enum Attribute: Sendable, Hashable {
     case int(Int)
     case float(Double)
     case string(String)
+    /// One symbolic dimension, such as the end of a slice; a constant is written as `int`.
+    case dimension(Dimension)
     /// A list of integers or symbolic dimensions, such as the shape of a view.
     case dimensions([Dimension])
     case floats([Double])
@@ -17,17 +19,23 @@ public enum Attribute: Sendable, Hashable {
         case .int: .int
         case .float: .float
         case .string: .string
+        case .dimension: .dimension
         case .dimensions: .dimensions
         case .floats: .floats
         case .element: .element
         case .literal: .literal
         }
     }
+
+    /// A size that may be symbolic: `int` if it is constant, else `dimension`.
+    public static func size(_ value: Dimension) -> Attribute {
+        value.constant.map(Attribute.int) ?? .dimension(value)
+    }
 }
 
 /// The kinds of attribute that an op can ask for.
 public enum AttributeKind: String, Sendable, Hashable {
-    case bool, int, float, string, dimensions, floats, element, literal
+    case bool, int, float, string, dimension, dimensions, floats, element, literal
 }
 
 /// A small constant tensor written in the graph itself.

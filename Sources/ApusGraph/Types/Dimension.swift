@@ -35,6 +35,11 @@ public struct Dimension: Sendable, Hashable {
         terms.values.reduce(0) { Self.saturatingSum($0, Int(clamping: $1.magnitude)) }
     }
 
+    /// The products whose sum the dimension is, in the order of the text form.
+    public var monomials: [(coefficient: Int, symbols: [String])] {
+        terms.sorted { Self.order($0.key, $1.key) }.map { ($0.value, $0.key) }
+    }
+
     /// The dimension's value when each symbol has the value that `environment` gives, or nil if one is unknown.
     public func evaluate(_ environment: (String) -> Int?) -> Int? {
         var sum = 0
@@ -145,19 +150,5 @@ extension Dimension: CustomStringConvertible {
             }
         }
         return text
-    }
-}
-
-/// A symbolic dimension of a graph and the values it may take.
-public struct Symbol: Sendable, Hashable {
-    /// The name used in shapes, such as `S`.
-    public var name: String
-    /// The values the symbol may take, at least 0.
-    public var range: ClosedRange<Int>
-
-    /// Declares a symbol.
-    public init(_ name: String, _ range: ClosedRange<Int>) {
-        self.name = name
-        self.range = range
     }
 }

@@ -39,6 +39,12 @@ extension ReferenceFunctions {
                 }
                 return quotient
             }),
+        "minimum": binary({ min($0, $1) }, { a, b throws(ApusError) in min(a, b) }),
+        "maximum": binary({ max($0, $1) }, { a, b throws(ApusError) in max(a, b) }),
+        "floor_divide": binary({ ($0 / $1).rounded(.down) }, floorDivide),
+        "remainder": binary(
+            { $0 - $1 * ($0 / $1).rounded(.down) },
+            { a, b throws(ApusError) in a &- b &* (try floorDivide(a, b)) }),
         "to": { call in
             let x = call[0]
             let element = call.elements[0]
@@ -51,6 +57,14 @@ extension ReferenceFunctions {
             }
         },
     ]
+
+    @Sendable private static func floorDivide(_ a: Int, _ b: Int) throws(ApusError) -> Int {
+        let (quotient, overflow) = a.dividedReportingOverflow(by: b)
+        guard b != 0, !overflow else {
+            throw ApusError(.invalidInput, "\(a) divided by \(b) is no integer")
+        }
+        return quotient - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0)
+    }
 
     /// 1/(1 + e^-x), without overflow on either side.
     static func sigmoid(_ x: Double) -> Double {

@@ -29,15 +29,41 @@ extension ReferenceFunctions {
         "slice": { call throws(ApusError) in
             let x = call[0]
             let axis = call.axis("dim", rank: x.shape.count)
-            let start = call.int("start")
+            let start = try call.value(of: "start")
             // A symbolic size is known only now, so that the range is checked only now.
-            guard start + call.shapes[0][axis] <= x.shape[axis] else {
+            guard start >= 0, start + call.shapes[0][axis] <= x.shape[axis] else {
                 throw ApusError(
                     .mismatch,
                     "range \(start)..<\(start + call.shapes[0][axis]) exceeds dimension \(x.shape[axis])")
             }
             let strides = Strides.dense(x.shape)
             return [gather(x, call.shapes[0], strides, start: start * strides[axis])]
+        },
+        "pad": { call throws(ApusError) in
+            let x = call[0]
+            let axis = call.axis("dim", rank: x.shape.count)
+            let before = try call.value(of: "before")
+            guard before >= 0, try call.value(of: "after") >= 0 else {
+                throw ApusError(.mismatch, "a negative number of elements cannot be added")
+            }
+            let value = Tensor(x.element, [1], numbers: [call.float("value")])
+            let size = call.shapes[0][axis]
+            let inner = x.shape[(axis + 1)...].reduce(1, *)
+            var floats: [Float] = []
+            var ints: [Int] = []
+            for row in 0..<x.shape[..<axis].reduce(1, *) {
+                let range = row * x.shape[axis] * inner..<(row + 1) * x.shape[axis] * inner
+                let (head, tail) = (before * inner, (size - before - x.shape[axis]) * inner)
+                if x.element.isFloat {
+                    let fill = value.floats[0]
+                    floats += repeatElement(fill, count: head) + x.floats[range]
+                    floats += repeatElement(fill, count: tail)
+                } else {
+                    ints += repeatElement(value.ints[0], count: head) + x.ints[range]
+                    ints += repeatElement(value.ints[0], count: tail)
+                }
+            }
+            return [Tensor(unchecked: x.element, call.shapes[0], floats, ints)]
         },
         "cat": { call in
             let axis = call.axis("dim", rank: call.shapes[0].count)

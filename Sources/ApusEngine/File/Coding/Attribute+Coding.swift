@@ -10,6 +10,7 @@ extension Attribute {
             case .int(let value): .int(value)
             case .float(let value): .exact(value)
             case .string(let value): .string(value)
+            case .dimension(let value): .string(value.description)
             case .dimensions(let list): .array(list.map { .string($0.description) })
             case .floats(let list): .array(list.map { .exact($0) })
             case .element(let type): .string(type.rawValue)
@@ -27,6 +28,7 @@ extension Attribute {
         case .int: self = .int(try value.int)
         case .float: self = .float(try value.double)
         case .string: self = .string(try value.string)
+        case .dimension: self = .dimension(try value.dimension)
         case .dimensions:
             var list: [Dimension] = []
             for element in try value.elements { list.append(try element.dimension) }

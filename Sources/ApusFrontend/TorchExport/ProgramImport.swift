@@ -1,0 +1,172 @@
+import ApusGraph
+import ApusSupport
+
+/// Builds the graph of an exported program.
+///
+/// Inputs keep their names. Buffers and constants that the program writes to are its state: each becomes an input and
+/// an output.
+struct ProgramImport {
+    let archive: TorchArchive
+    let program: ExportedProgram
+    let converters: ConverterRegistry
+
+    /// What an import gives.
+    struct Result {
+        let graph: Graph
+        let states: [ImportedState]
+        let notes: [String]
+    }
+
+    func run(name: String) throws(ApusError) -> Result {
+        let context = try context(name: name, symbols: try symbolTable())
+        for (kind, argument) in program.inputs {
+            guard case .user = kind, case .tensor(let name) = argument else { continue }
+            let type = try ApusError.within("input '\(name)'") { () throws(ApusError) in
+                try context.declaredType(of: name)
+            }
+            context.frame.values[name] = context.builder.input(name, type)
+        }
+        try context.convertNodes()
+        guard context.unsupported.isEmpty else { throw context.unsupported.error }
+        let (outputs, written) = try outputs(context)
+        var graph = context.builder.graph
+        graph.outputs = outputs
+        let states = try addStates(&graph, written, context)
+        graph.symbols = Self.usedSymbols(context.symbols.symbols, graph)
+        try graph.verify()
+        return Result(graph: graph, states: states, notes: context.notes)
+    }
+
+    private func context(name: String, symbols: SymbolTable) throws(ApusError) -> ImportContext {
+        ImportContext(
+            name: name, program: program, inputs: try DeferredInputs(program, archive: archive),
+            symbols: symbols,
+            converters: converters)
+    }
+
+    // MARK: Symbols
+
+    /// The symbols, with those made one that the program asserts to be equal. The length of the sequence is called S
+    /// and, where it is not constant, the batch B.
+    private func symbolTable() throws(ApusError) -> SymbolTable {
+        var table = SymbolTable(ranges: program.ranges)
+        // On a copy, because a symbol that has been used keeps its name.
+        let trial = try context(name: "", symbols: table)
+        for node in program.graph.nodes {
+            if case .symBool(let name)? = node.outputs.first { trial.frame.producers[name] = node }
+            guard node.target == "aten._assert_scalar.default",
+                case .symBool(let name)? = node.inputs.first?.value,
+                let condition = try SizeCondition(trial.frame.producers[name], trial),
+                condition.relation == .eq
+            else { continue }
+            let difference = condition.left - condition.right
+            let names = difference.symbols
+            guard names.count == 2 else { continue }
+            let (a, b) = (Dimension.symbol(names[0]), Dimension.symbol(names[1]))
+            if difference == a - b || difference == b - a { table.unify(names[0], names[1]) }
+        }
+        let tokens = program.inputs.compactMap { input -> ExportedGraph.TensorMeta? in
+            guard case .user = input.kind, case .tensor(let name) = input.argument,
+                let meta = program.graph.tensors[name], meta.sizes.count == 2,
+                meta.dtype == 5 || meta.dtype == 4
+            else { return nil }
+            return meta
+        }
+        if let sizes = tokens.first?.sizes {
+            if case .symbol(let length) = sizes[1] { table.rename(length, to: "S") }
+            if case .symbol(let batch) = sizes[0] { table.rename(batch, to: "B") }
+        }
+        return table
+    }
+
+    /// The symbols that a graph mentions, and those that they are defined by, in the order of the table.
+    private static func usedSymbols(_ symbols: [Symbol], _ graph: Graph) -> [Symbol] {
+        var used: Set<String> = []
+        func add(_ dimensions: [Dimension]) { for size in dimensions { used.formUnion(size.symbols) } }
+        for value in graph.inputs + graph.nodes.flatMap(\.results) { add(graph.type(of: value).shape) }
+        for attribute in graph.nodes.flatMap(\.attributes.values) {
+            switch attribute {
+            case .dimension(let size): add([size])
+            case .dimensions(let list): add(list)
+            default: break
+            }
+        }
+        for symbol in symbols.reversed() where used.contains(symbol.name) {
+            used.formUnion(symbol.definition?.symbols ?? [])
+        }
+        return symbols.filter { used.contains($0.name) }
+    }
+
+    // MARK: Outputs and state
+
+    /// The user's outputs in order, and the new value of each buffer and input that is written to.
+    private func outputs(
+        _ context: ImportContext
+    ) throws(ApusError) -> (user: [Value], written: [String: Value]) {
+        var user: [Value] = []
+        var written: [String: Value] = [:]
+        for (kind, argument) in program.outputs {
+            for case let name? in argument.resultNames {
+                switch kind {
+                case .user: user.append(try context.value(of: name))
+                case .buffer(let path): written[try inputName(ofBuffer: path)] = try context.value(of: name)
+                case .input(let input): written[input] = try context.value(of: name)
+                }
+            }
+        }
+        guard !user.isEmpty else {
+            throw ApusError(.unsupported, "the program has no output; expected the logits")
+        }
+        for name in context.mutated where written[name] == nil {
+            written[name] = try context.value(of: name)
+        }
+        return (user, written)
+    }
+
+    private func inputName(ofBuffer path: String) throws(ApusError) -> String {
+        for (kind, argument) in program.inputs {
+            if case .buffer(path) = kind, case .tensor(let name) = argument { return name }
+        }
+        throw ApusError(.invalidInput, "the program writes to a buffer '\(path)' that is none of its inputs")
+    }
+
+    /// Makes an input and an output of each tensor that is written to, in the order of the signature's inputs.
+    private func addStates(
+        _ graph: inout Graph, _ written: [String: Value], _ context: ImportContext
+    ) throws(ApusError) -> [ImportedState] {
+        var states: [ImportedState] = []
+        var replacements: [Value: Value] = [:]
+        for (kind, argument) in program.inputs {
+            guard case .tensor(let name) = argument, let new = written[name] else { continue }
+            switch kind {
+            case .buffer(let path), .constant(let path):
+                try requireZeros(path)
+                let input = graph.addInput(path, try archive.tensor(path).type)
+                if let old = context.inputs.node(of: path) { replacements[old] = input }
+                states.append(ImportedState(input: path, output: graph.outputs.count))
+                graph.outputs.append(new)
+            case .user:
+                states.append(ImportedState(input: name, output: graph.outputs.count))
+                graph.outputs.append(new)
+            case .parameter(let path):
+                throw ApusError(
+                    .unsupported, "the program writes to the parameter '\(path)'; export for inference")
+            case .value: break
+            }
+        }
+        graph.nodes.removeAll { node in node.results.first.map { replacements[$0] != nil } ?? false }
+        graph.replaceUses(replacements)
+        return states
+    }
+
+    private func requireZeros(_ path: String) throws(ApusError) {
+        try ArchiveWeights(archive: archive).withBytes(of: path) { bytes throws(ApusError) in
+            guard bytes.allSatisfy({ $0 == 0 }) else {
+                throw ApusError(
+                    .unsupported,
+                    "the program writes to '\(path)', whose first value is not zero; state must begin as zeros"
+                )
+            }
+        }
+    }
+}
