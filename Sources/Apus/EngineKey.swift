@@ -5,12 +5,6 @@ import ApusPasses
 import ApusSupport
 import ApusTokenizer
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 /// Everything that decides what an engine of a folder holds, as text with a line for each thing.
 ///
 /// Two engines share a key only if compiling would give the same bytes. Small files count with all of their bytes;
@@ -58,7 +52,7 @@ struct EngineKey: Sendable, Hashable {
         for name in Tokenizer.fileNames {
             lines.append(try Self.content(of: "\(tokenizer)/\(name)", as: "tokenizer \(name)"))
         }
-        for name in Folder.names(in: folder).sorted() where name.contains(".safetensors") {
+        for name in Folder.names(in: folder) where name.contains(".safetensors") {
             lines.append(try Self.weights("\(folder)/\(name)"))
         }
         text = lines.joined(separator: "\n") + "\n"

@@ -29,6 +29,28 @@ import Testing
         }
     }
 
+    @Test func filesAreReadAtAnyPlace() throws {
+        let path = Self.temporaryPath()
+        let output = try OutputFile(path: path, suffix: ".mine")
+        #expect(OutputFile.exists(path + ".mine"))
+        try output.write("0123456789")
+        try output.finish()
+        defer { unlink(path) }
+        let file = try InputFile(path: path)
+        #expect(file.count == 10)
+        #expect(try file.bytes(3..<6) == Array("345".utf8))
+        #expect(try file.bytes() == Array("0123456789".utf8))
+        #expect(try file.bytes(10..<10) == [])
+        #expect(throws: ApusError.self) { try file.bytes(5..<11) }
+        // A file that gets shorter while it is open is an error, not a signal.
+        #expect(truncate(path, 4) == 0)
+        let error = #expect(throws: ApusError.self) { try file.bytes(2..<8) }
+        #expect(error?.message == "\(path): expected 6 bytes at 2, got 2: the file was cut short")
+        #expect(throws: ApusError.self) { try InputFile(path: "/") }
+        #expect(throws: ApusError.self) { try InputFile(path: "/nowhere") }
+        #expect(Folder.names(in: "/nowhere") == [] && Folder.absolutePath("/usr/../tmp/.") == "/tmp")
+    }
+
     @Test func emptyFilesMapToNothing() throws {
         let path = Self.temporaryPath()
         try OutputFile(path: path).finish()

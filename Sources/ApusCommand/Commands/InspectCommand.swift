@@ -115,13 +115,19 @@ struct InspectCommand: ParsableCommand {
                 "--stage: \(path) is an engine, which holds a plan and no graph; give the model's folder")
         }
         try file.verify()
-        let blueprint = try file.blueprint(for: CPUBackend())
+        let manifest = file.manifest
         let listing = EngineListing(
-            file.header, info: blueprint.info, precision: blueprint.precision, origin: blueprint.origin)
-        let plan = PlanListing(blueprint.plan, info: blueprint.info, precision: blueprint.precision)
+            file.header, info: manifest.info, precision: manifest.precision, origin: manifest.origin)
         let output = ByteOutput.standardOutput
-        try output.write(listing.summary(of: path) + "written by apus \(file.manifest.apusVersion)\n")
-        try output.write(listing.sections + listing.attention + plan.text)
+        try output.write(listing.summary(of: path) + "written by apus \(manifest.apusVersion)\n")
+        try output.write(listing.sections + listing.attention)
+        let backend = try CPUBackend()
+        if file.header.device == backend.name, file.header.weightLayout == backend.weightLayout {
+            let plan = try file.blueprint(for: backend).plan
+            try output.write(PlanListing(plan, info: manifest.info, precision: manifest.precision).text)
+        } else {
+            try output.line("plan: not shown, since it is for another device than \(backend.name)")
+        }
         try output.flush()
     }
 }

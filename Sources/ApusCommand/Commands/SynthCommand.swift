@@ -35,7 +35,7 @@ struct SynthCommand: ParsableCommand {
     var force = false
 
     func run() throws {
-        if !force, OutputFile.exists(output), !SystemText.names(in: output).isEmpty {
+        if !force, OutputFile.exists(output), !Folder.names(in: output).isEmpty {
             throw ApusError(
                 .invalidInput, "--output \(output): the folder is not empty; name another, or add --force")
         }

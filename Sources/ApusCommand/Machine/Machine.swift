@@ -127,7 +127,7 @@ struct Machine {
 
     private static func nvidiaGPUs() -> [String] {
         let folder = "/proc/driver/nvidia/gpus"
-        return SystemText.names(in: folder).map { name in
+        return Folder.names(in: folder).map { name in
             let text = SystemText.contents(of: "\(folder)/\(name)/information") ?? ""
             return SystemText.value(of: "Model", in: text) ?? name
         }

@@ -36,20 +36,4 @@ enum SystemText {
     static func bytes(of key: String, in text: String) -> Int? {
         value(of: key, in: text)?.split(separator: " ").first.flatMap { Int($0) }.map { $0 * 1024 }
     }
-
-    /// The names in a folder, sorted; none if it cannot be read.
-    static func names(in folder: String) -> [String] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
-                tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) {
-                    String(cString: $0)
-                }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
 }

@@ -1,13 +1,15 @@
 #if canImport(Glibc)
     import Glibc
+#elseif canImport(Musl)
+    import Musl
 #elseif canImport(Darwin)
     import Darwin
 #endif
 
 /// What the system tells of folders.
-enum Folder {
-    /// The names in a folder, in no order; none if it cannot be read.
-    static func names(in path: String) -> [String] {
+public enum Folder {
+    /// The names in a folder, sorted; none if it cannot be read.
+    public static func names(in path: String) -> [String] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
         var names: [String] = []
@@ -19,11 +21,11 @@ enum Folder {
             }
             if name != ".", name != ".." { names.append(name) }
         }
-        return names
+        return names.sorted()
     }
 
     /// The path with no link and no `..` in it; as it was given if there is no such file.
-    static func absolutePath(_ path: String) -> String {
+    public static func absolutePath(_ path: String) -> String {
         guard let resolved = realpath(path, nil) else { return path }
         defer { free(resolved) }
         return String(cString: resolved)
