@@ -11,28 +11,28 @@ import Testing
     }
 
     @Test(arguments: [
-        ("packed", ["attention 0: attention_plugin"]),
+        ("packed", ["attention 0: attention_plugin, mask causal"]),
         (
             "one-of-two",
             [
-                "attention 0: attention_plugin",
-                "attention 1: scaled_dot_product_attention (it is not causal)",
+                "attention 0: attention_plugin, mask causal",
+                "attention 1: scaled_dot_product_attention, mask all-visible (it is not causal)",
             ]
         ),
-        ("mask", ["attention 0: scaled_dot_product_attention (it has a mask)"]),
-        ("value-norm", ["attention 0: scaled_dot_product_attention (the value is normalised or rotated)"]),
+        ("mask", ["attention 0: scaled_dot_product_attention, mask general (it has a mask)"]),
+        ("value-norm", ["attention 0: scaled_dot_product_attention, mask causal (the value is normalised or rotated)"]),
         (
             "two-tables",
-            ["attention 0: scaled_dot_product_attention (query and key are rotated differently)"]
+            ["attention 0: scaled_dot_product_attention, mask causal (query and key are rotated differently)"]
         ),
         (
             "two-epsilons",
-            ["attention 0: scaled_dot_product_attention (query and key are normalised differently)"]
+            ["attention 0: scaled_dot_product_attention, mask causal (query and key are normalised differently)"]
         ),
         (
             "not-projected",
             [
-                "attention 0: scaled_dot_product_attention "
+                "attention 0: scaled_dot_product_attention, mask causal "
                     + "(query: %q : f32[B, 2, S, 4] is not a projection split in heads)"
             ]
         ),

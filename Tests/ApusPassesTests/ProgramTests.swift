@@ -32,7 +32,9 @@ import Testing
         let weights = model.weights
         let manager = PassManager(weights: weights) { pass, before, after throws(ApusError) in
             guard let worst = try Self.worstDifference(before, after, weights) else { return }
-            guard worst <= 2e-5 else {
+            // Half precision rounds each step, which FP32 does not.
+            let isWidening = pass == "widen-activations"
+            guard worst <= (isWidening ? 3e-2 : 2e-5) else {
                 throw ApusError(.mismatch, "\(pass) changes an output by \(worst) of the largest value")
             }
         }
