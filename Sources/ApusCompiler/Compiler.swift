@@ -36,16 +36,20 @@ public enum Compiler {
     }
 
     /// Runs the passes: from an imported graph to the one that kernels are chosen for.
+    ///
+    /// With the weights at hand, passes also understand masks and frequencies that are stored as tensors.
     /// - Throws: What a pass throws, and `.unsupported` if an attention layer found no fast kernel, with the reason.
-    public static func lower(_ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions())
-        throws(ApusError) -> Lowered
-    {
+    public static func lower(
+        _ graph: Graph, info: ModelInfo, weights: (any WeightSource)? = nil,
+        options: CompileOptions = CompileOptions()
+    ) throws(ApusError) -> Lowered {
         let precision = options.precision ?? info.precision
         guard precision.isFloat else {
             throw ApusError(
                 .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
-        let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
+        let manager = PassManager(
+            weights: weights, dumpDirectory: options.dumpDirectory, check: options.check)
         let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
         let (lowered, reports) = try manager.run(graph, passes)
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
@@ -73,7 +77,7 @@ public enum Compiler {
         options: CompileOptions = CompileOptions(),
         backend: any Backend, progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let lowered = try lower(graph, info: info, options: options)
+        let lowered = try lower(graph, info: info, weights: weights, options: options)
         let draft = try plan(lowered, backend: backend)
         let store = try emit(draft, lowered.graph, from: weights, backend: backend, progress: progress)
         return Engine(info: info, plan: draft.plan, weights: store, precision: lowered.precision)

@@ -60,10 +60,12 @@ public enum Pipeline {
             Step(.canonicalise, canonicalizeLinear, "later passes know one op for a product with a weight"),
             Step(.canonicalise, CommonSubexpressions(), "one value has one handle, which patterns compare"),
             Step(.canonicalise, DeadCode(), "single use means a single use that counts"),
-            Step(.canonicalise, normalizeSDPA, "one op to look at, after the steps around it are in one form"),
+            Step(
+                .canonicalise, normalizeSDPA, "one op to look at, after the steps around it are in one form"),
             Step(.canonicalise, ClassifyAttentionMask(), "every attention is found by now, and its mask"),
             Step(.canonicalise, LiftKVCache(), "a cache that grows is known by its causal attention"),
-            Step(.canonicalise, DeadCode(), "masks that attention computes by itself, and what they came from"),
+            Step(
+                .canonicalise, DeadCode(), "masks that attention computes by itself, and what they came from"),
             Step(.canonicalise, PositionsAsInput(), "what still counts tokens, counts positions"),
 
             Step(.fuse, fuseSiLU, "gated activations are looked for by it"),

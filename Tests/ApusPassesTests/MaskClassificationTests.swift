@@ -51,7 +51,9 @@ import Testing
             name: "prefix of none", condition: .or(causal, .atLeastZero(0, -1, -1)), expected: .causal),
         Case(name: "keys from 1", condition: .and(causal, .atLeastZero(0, 1, -1)), expected: .general),
         Case(name: "keys from 0", condition: .and(causal, .atLeastZero(0, 1, 0)), expected: .causal),
-        Case(name: "the last queries only", condition: .and(causal, .atLeastZero(1, 0, -3)), expected: .general),
+        Case(
+            name: "the last queries only", condition: .and(causal, .atLeastZero(1, 0, -3)), expected: .general
+        ),
         Case(
             name: "queries of either kind",
             condition: .or(
@@ -128,8 +130,10 @@ import Testing
         try check(builder.finish(), [.general], truth: nil)
     }
 
-    @Test(arguments: [("tril", 0, MaskClass.causal), ("tril", 1, .general), ("tril", -1, .general),
-        ("triu", 0, .general), ("triu", 1, .general), ("triu", -3, .general)])
+    @Test(arguments: [
+        ("tril", 0, MaskClass.causal), ("tril", 1, .general), ("tril", -1, .general),
+        ("triu", 0, .general), ("triu", 1, .general), ("triu", -3, .general),
+    ])
     func triangles(op: String, diagonal: Int, expected: MaskClass) throws {
         var builder = MaskBuilder()
         let ones = try builder.boolean(.constant(true))
@@ -197,7 +201,9 @@ import Testing
 
     @Test func eachAttentionHasItsOwnMask() throws {
         var builder = MaskBuilder()
-        let conditions: [Condition] = [Self.causal, .distance(0...2), .atLeastZero(1, -1, 1), .constant(true)]
+        let conditions: [Condition] = [
+            Self.causal, .distance(0...2), .atLeastZero(1, -1, 1), .constant(true),
+        ]
         for condition in conditions { try builder.attend(builder.mask(condition, .infinite)) }
         let expected: [MaskClass] = [.causal, .slidingWindow(3), .general, .allVisible]
         let after = try check(builder.finish(), expected, truth: nil)
@@ -225,6 +231,31 @@ import Testing
         }
         try builder.attend(builder.add("cat", parts.map { $0 }, ["dim": 1]))
         try check(builder.finish(), [.causal]) { _, q, k in k <= q }
+    }
+
+    /// A mask stored as a tensor is read, every entry of it.
+    @Test(
+        arguments: [(nil, MaskClass.causal), ((7, 2), .general), ((2, 7), .general)]
+            as [((Int, Int)?, MaskClass)])
+    func aStoredMaskIsReadFromItsSource(flipped: (Int, Int)?, expected: MaskClass) throws {
+        let limit = MaskBuilder.limit
+        var builder = MaskBuilder()
+        var mask = builder.parameter("bias", TensorType(.bool, [1, 1, limit, limit]))
+        for axis in [2, 3] {
+            mask = try builder.add("slice", [mask], ["dim": .int(axis), "end": .dimension(.symbol("S"))])
+        }
+        try builder.attend(mask)
+        let entries = (0..<limit).flatMap { q in
+            (0..<limit).map { k in UInt8((k <= q) != (flipped.map { $0 == (q, k) } ?? false) ? 1 : 0) }
+        }
+        let pass = try #require(Pipeline.all["classify-attention-mask"])
+        let source = StoredMask(type: TensorType(.bool, [1, 1, limit, limit]), entries: entries)
+        let known = try PassManager(weights: source).run(builder.finish(), [pass]).reports.flatMap(\.masks)
+        #expect(known.map(\.maskClass) == [expected])
+        // Without the values nothing is known.
+        let unknown = try PassManager().run(builder.finish(), [pass]).reports.flatMap(\.masks)
+        #expect(unknown.map(\.maskClass) == [.general])
+        #expect(unknown.first?.reason?.contains("it depends on %bias = parameter") == true)
     }
 
     /// Random combinations of conditions on the distance: whatever comes out is what brute force finds.
@@ -313,6 +344,23 @@ import Testing
                 }
             }
         }
+    }
+}
+
+/// One tensor of booleans.
+private struct StoredMask: WeightSource {
+    let type: TensorType
+    let entries: [UInt8]
+
+    func type(of name: String) -> TensorType? { name == "bias" ? type : nil }
+
+    func withBytes(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
+    ) throws(ApusError) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: entries.count, alignment: 1)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: entries)
+        try body(UnsafeRawBufferPointer(copy))
     }
 }
 

@@ -26,6 +26,9 @@ import Testing
         "transpose",
     ]
 
+    /// Kinds of model of which nothing but fused ops is left.
+    private static let families: Set<String> = ["gpt2", "llama", "qwen2", "qwen3", "mistral", "phi3"]
+
     @Test(arguments: programs)
     func everyPassKeepsTheNumbersOfAProgram(path: String) throws {
         let model = try Importer.importProgram(path: path)
@@ -43,9 +46,8 @@ import Testing
         #expect(!attention.isEmpty)
         for report in attention where report.reason != nil { Issue.record("\(report)") }
         for remark in reports.flatMap(\.remarks) { Issue.record("\(remark)") }
-        #expect(Set(lowered.nodes.map(\.op)).subtracting(Self.fused) == [])
-        if ProcessInfo.processInfo.environment["APUS_PROGRAMS"] != nil {
-            for report in attention { print("\(path.split(separator: "/").last ?? ""): \(report)") }
+        if Self.families.contains(model.info.modelType) {
+            #expect(Set(lowered.nodes.map(\.op)).subtracting(Self.fused) == [])
         }
     }
 
@@ -59,7 +61,8 @@ import Testing
         guard names(before) == names(after) || isLifted else { return nil }
         do {
             let sizes = Seeded.sizes(before)
-            let inputs = try Seeded.inputs(before, sizes).merging(Seeded.inputs(after, sizes)) { old, _ in old }
+            let inputs = try Seeded.inputs(before, sizes).merging(Seeded.inputs(after, sizes)) { old, _ in old
+            }
             let outputs = try [before, after].map { graph in
                 let own = inputs.filter { graph.input(named: $0.key) != nil }
                 return try Interpreter(graph: graph, weights: weights).run(own)

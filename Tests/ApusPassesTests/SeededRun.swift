@@ -76,7 +76,8 @@ enum Seeded {
         if type.element.isFloat { return Tensor(type.element, shape, floats: numbers(name, count)) }
         let steps = shape.last ?? 1
         switch name {
-        case "position_ids", "cache_position": return Tensor(type.element, shape, ints: (0..<count).map { $0 % steps })
+        case "position_ids", "cache_position":
+            return Tensor(type.element, shape, ints: (0..<count).map { $0 % steps })
         case "context_lengths":
             return Tensor(type.element, shape, ints: [Int](repeating: sizes["S"] ?? 1, count: count))
         case "last_token_ids":

@@ -22,9 +22,11 @@ extension Dimension {
     public func replacing(_ symbol: String, with value: Dimension) -> Dimension {
         var sum = Dimension(0)
         for (monomial, coefficient) in terms {
-            sum = sum + monomial.reduce(Dimension(coefficient)) { product, name in
-                product * (name == symbol ? value : .symbol(name))
-            }
+            sum =
+                sum
+                + monomial.reduce(Dimension(coefficient)) { product, name in
+                    product * (name == symbol ? value : .symbol(name))
+                }
         }
         return sum
     }

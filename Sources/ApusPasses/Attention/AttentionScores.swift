@@ -29,7 +29,9 @@ struct AttentionScores {
     }
 
     private static func find(_ value: Value, _ m: Match) throws(ApusError) -> AttentionScores? {
-        if let product = m.producer(of: value, "matmul"), let a = product.operand(0), let b = product.operand(1) {
+        if let product = m.producer(of: value, "matmul"), let a = product.operand(0),
+            let b = product.operand(1)
+        {
             return try core(a, b, m)
         }
         if let sum = m.producer(of: value, "add"), let a = sum.operand(0), let b = sum.operand(1) {
@@ -48,8 +50,12 @@ struct AttentionScores {
     private static func core(_ a: Value, _ b: Value, _ m: Match) throws(ApusError) -> AttentionScores? {
         guard m.type(of: a).rank == 4, m.type(of: b).rank == 4 else { return nil }
         var scores = AttentionScores(query: a, key: b)
-        while let (x, factor) = m.scaled(scores.query) { (scores.query, scores.scale) = (x, scores.scale * factor) }
-        while let (x, factor) = m.scaled(scores.key) { (scores.key, scores.scale) = (x, scores.scale * factor) }
+        while let (x, factor) = m.scaled(scores.query) {
+            (scores.query, scores.scale) = (x, scores.scale * factor)
+        }
+        while let (x, factor) = m.scaled(scores.key) {
+            (scores.key, scores.scale) = (x, scores.scale * factor)
+        }
         // The factor may have been applied before the keys were transposed.
         if let turn = m.producer(of: scores.key, "transpose"), turn.transposes(2, 3), let k = turn.operand(0),
             let (x, factor) = m.scaled(k)
@@ -123,8 +129,9 @@ extension AttentionScores {
             while let next = editor.producer(of: value), ops.contains(next.op) {
                 // The operand with the most elements is the one that goes on.
                 let data = next.operands.compactMap { $0.map(editor.resolve) }
-                guard let x = data.first(where: { editor.type(of: $0).shape == editor.type(of: value).shape })
-                    ?? data.first
+                guard
+                    let x = data.first(where: { editor.type(of: $0).shape == editor.type(of: value).shape })
+                        ?? data.first
                 else { return }
                 value = x
             }

@@ -113,7 +113,8 @@ struct LiftKVCache: Pass {
         default:
             throw ApusError(
                 .unsupported,
-                "the mask of attention \(layer) is \(report.maskClass)" + (report.reason.map { ": " + $0 } ?? ""))
+                "the mask of attention \(layer) is \(report.maskClass)"
+                    + (report.reason.map { ": " + $0 } ?? ""))
         }
     }
 
@@ -125,7 +126,8 @@ struct LiftKVCache: Pass {
         attributes["mask_class"] = .string(mask.name)
         if case .slidingWindow(let size) = mask { attributes["sliding_window"] = .int(size) }
         editor.replace(
-            node.node.result, with: try editor.add(node.node.op, [node.operand(0), key.new, value.new], attributes))
+            node.node.result,
+            with: try editor.add(node.node.op, [node.operand(0), key.new, value.new], attributes))
     }
 
     /// Refuses caches that something else reads, or that are written twice.

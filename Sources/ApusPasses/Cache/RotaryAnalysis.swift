@@ -80,6 +80,8 @@ struct RotaryAnalysis {
         {
             return list
         }
+        // A frequency of 1 has no product.
+        if size == 1, try arePositions(value, shape: { $0.count == 3 && $0[2] == 1 }) { return [1] }
         throw mismatch(value, "is not a product of \(Self.positionInput) and constant frequencies")
     }
 

@@ -5,6 +5,11 @@ import ApusSupport
 let moveRules = [
     // A rule whose result has another type than what it replaces is not applied.
     Rule(.op("cat", .capture("x"))) { m in m["x"] },
+    Rule(.op("cat", .capture("x"), .capture("y"))) { m in
+        // A part without elements.
+        let type = m.type(of: m.root)
+        return [m["x"], m["y"]].first { m.type(of: $0) == type }
+    },
     Rule(.op("view", .capture("x"))) { m in m["x"] },
     Rule(.op("expand", .capture("x"))) { m in m["x"] },
     Rule(.op("to", .capture("x"))) { m in m["x"] },
@@ -68,7 +73,8 @@ extension Match {
             let order = node.dimensions("dims")?.compactMap(\.constant)
             return order?.count == node.type.rank ? order : nil
         }
-        guard let node = producer(of: value, "transpose"), let a = node.axis("dim0"), let b = node.axis("dim1")
+        guard let node = producer(of: value, "transpose"), let a = node.axis("dim0"),
+            let b = node.axis("dim1")
         else { return nil }
         var order = Array(0..<node.type.rank)
         order.swapAt(a, b)

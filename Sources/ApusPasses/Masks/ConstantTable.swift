@@ -55,7 +55,8 @@ struct ConstantTable {
         guard let odd else {
             return grouped(diagonals, last.coordinate - first.coordinate, domain)
         }
-        problem = "entry [\(odd.row), \(odd.column)] is \(self[odd.row, odd.column]), unlike others of its diagonal"
+        problem =
+            "entry [\(odd.row), \(odd.column)] is \(self[odd.row, odd.column]), unlike others of its diagonal"
         return nil
     }
 
@@ -97,7 +98,8 @@ struct ConstantTable {
 
     /// Numbers by the values of a coordinate; the first and last number hold beyond the table, where no coordinate
     /// leads.
-    private func grouped(_ numbers: [Int: Double], _ coordinate: Dimension, _ domain: IndexDomain) -> Pieces? {
+    private func grouped(_ numbers: [Int: Double], _ coordinate: Dimension, _ domain: IndexDomain) -> Pieces?
+    {
         let keys = numbers.keys.sorted()
         var groups: [(value: Double, parts: [ClosedRange<Int>])] = []
         for key in keys {

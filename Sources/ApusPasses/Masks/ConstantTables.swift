@@ -40,7 +40,8 @@ final class ConstantTables {
         try weights.withBytes(of: name) { bytes throws(ApusError) in
             guard bytes.count == count * type.element.byteCount else {
                 throw ApusError(
-                    .mismatch, "'\(name)': expected \(count * type.element.byteCount) bytes, got \(bytes.count)")
+                    .mismatch,
+                    "'\(name)': expected \(count * type.element.byteCount) bytes, got \(bytes.count)")
             }
             values = StoredNumbers.decode(bytes, type.element)
         }

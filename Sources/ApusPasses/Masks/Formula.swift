@@ -13,7 +13,8 @@ indirect enum Term: Hashable {
 
     /// The number as an integer if it is one of moderate size.
     init(_ number: Double) {
-        self = number.rounded() == number && abs(number) <= Term.limit
+        self =
+            number.rounded() == number && abs(number) <= Term.limit
             ? .integer(Dimension(Int(number))) : .number(number)
     }
 
@@ -120,7 +121,7 @@ indirect enum Formula: Hashable {
         let c = p.constantTerm
         return factor > 0
             ? .region(form, IntervalSet(-floorDivide(c, factor) ... .max))
-            : .region(form, IntervalSet(.min ... floorDivide(c, -factor)))
+            : .region(form, IntervalSet(.min...floorDivide(c, -factor)))
     }
 
     /// p = 0.
@@ -133,12 +134,17 @@ indirect enum Formula: Hashable {
 
     /// p lies in a set.
     static func lies(_ p: Dimension, in set: IntervalSet) -> Formula {
-        any(of: set.intervals.map { interval in
-            var parts: [Formula] = []
-            if interval.lowerBound > .min { parts.append(isAtLeastZero(p - Dimension(interval.lowerBound))) }
-            if interval.upperBound < .max { parts.append(isAtLeastZero(Dimension(interval.upperBound) - p)) }
-            return all(of: parts)
-        })
+        any(
+            of: set.intervals.map { interval in
+                var parts: [Formula] = []
+                if interval.lowerBound > .min {
+                    parts.append(isAtLeastZero(p - Dimension(interval.lowerBound)))
+                }
+                if interval.upperBound < .max {
+                    parts.append(isAtLeastZero(Dimension(interval.upperBound) - p))
+                }
+                return all(of: parts)
+            })
     }
 
     /// The polynomial without constant term as factor · form; nil if nothing is left.

@@ -58,7 +58,8 @@ struct FormulaText {
         var text = ""
         for term in terms {
             let size = term.coefficient.magnitude
-            let factors = (size == 1 && !term.symbols.isEmpty ? [] : ["\(size)"]) + term.symbols.map(coordinate)
+            let factors =
+                (size == 1 && !term.symbols.isEmpty ? [] : ["\(size)"]) + term.symbols.map(coordinate)
             let sign = text.isEmpty ? (term.coefficient < 0 ? "-" : "") : term.coefficient < 0 ? " - " : " + "
             text += sign + factors.joined(separator: "*")
         }

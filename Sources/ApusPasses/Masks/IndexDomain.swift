@@ -49,7 +49,9 @@ struct IndexDomain {
         var value = term.coefficient
         for name in term.symbols {
             // Sizes and first positions are not negative.
-            guard let range = symbols[name] ?? (name.hasPrefix(Self.start) ? 0 ... .max : nil) else { return nil }
+            guard let range = symbols[name] ?? (name.hasPrefix(Self.start) ? 0 ... .max : nil) else {
+                return nil
+            }
             let bound = term.coefficient > 0 ? range.upperBound : range.lowerBound
             guard bound < .max else { return nil }
             let (next, overflow) = value.multipliedReportingOverflow(by: bound)

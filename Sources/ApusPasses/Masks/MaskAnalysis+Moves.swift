@@ -37,7 +37,9 @@ extension MaskAnalysis {
         case "index": return try gathered(node, x, source, place)
         case "index_select":
             guard let axis = node.axis("dim"), let index = node.operand(1) else { return nil }
-            guard let coordinate = try coordinate(index, [place[axis]], source.shape[axis]) else { return nil }
+            guard let coordinate = try coordinate(index, [place[axis]], source.shape[axis]) else {
+                return nil
+            }
             var place = place
             place[axis] = coordinate
             return try element(x, at: place)

@@ -71,7 +71,9 @@ struct MaskDecision {
     }
 
     /// The values of `form` that are visible under a choice of all else.
-    private static func distances(_ formula: Formula, _ form: Dimension, _ choice: Cells.Choice) -> IntervalSet {
+    private static func distances(_ formula: Formula, _ form: Dimension, _ choice: Cells.Choice)
+        -> IntervalSet
+    {
         switch formula {
         case .constant(let value): return value ? .all : .empty
         case .region(form, let set): return set
