@@ -1,7 +1,7 @@
 /// One dimension of a shape: an integer polynomial over named symbols, such as `256`, `B`, `2*S` or `S + T`.
 ///
 /// Polynomials are kept in a canonical form, so two dimensions that are equal for all values of their symbols
-/// and only sums and products compare equal with `==`.
+/// and only sums and products compare equal with `==`. A coefficient beyond what an `Int` counts stays at its bound.
 public struct Dimension: Sendable, Hashable {
     /// A product of symbols, sorted by name; empty for the constant term.
     typealias Monomial = [String]
@@ -10,7 +10,7 @@ public struct Dimension: Sendable, Hashable {
     private(set) var terms: [Monomial: Int]
 
     /// The constant dimension `value`.
-    public init(_ value: Int) { terms = value == 0 ? [:] : [[]: value] }
+    public init(_ value: Int) { terms = value == 0 ? [:] : [[]: Swift.max(value, -Int.max)] }
 
     /// The dimension that is the symbol `name`.
     public static func symbol(_ name: String) -> Dimension { Dimension(terms: [[name]: 1]) }
@@ -61,7 +61,7 @@ public struct Dimension: Sendable, Hashable {
         var quotient: [Monomial: Int] = [:]
         for (key, value) in terms {
             guard value % coefficient == 0, let rest = Self.remove(monomial, from: key) else { return nil }
-            quotient[rest, default: 0] += value / coefficient
+            quotient[rest] = Self.sum(quotient[rest] ?? 0, value / coefficient)
         }
         return Dimension(terms: quotient)
     }
@@ -81,7 +81,7 @@ public struct Dimension: Sendable, Hashable {
 
     /// The sum of two dimensions.
     public static func + (a: Dimension, b: Dimension) -> Dimension {
-        Dimension(terms: a.terms.merging(b.terms, uniquingKeysWith: +))
+        Dimension(terms: a.terms.merging(b.terms, uniquingKeysWith: sum))
     }
 
     /// The difference of two dimensions.
@@ -91,9 +91,20 @@ public struct Dimension: Sendable, Hashable {
     public static func * (a: Dimension, b: Dimension) -> Dimension {
         var product: [Monomial: Int] = [:]
         for (ka, va) in a.terms {
-            for (kb, vb) in b.terms { product[(ka + kb).sorted(), default: 0] += va * vb }
+            for (kb, vb) in b.terms {
+                let (value, overflow) = va.multipliedReportingOverflow(by: vb)
+                let bounded = overflow ? ((va < 0) == (vb < 0) ? Int.max : -Int.max) : value
+                let key = (ka + kb).sorted()
+                product[key] = sum(product[key] ?? 0, bounded)
+            }
         }
         return Dimension(terms: product)
+    }
+
+    /// A sum that stays within ±`Int.max`.
+    private static func sum(_ a: Int, _ b: Int) -> Int {
+        let (sum, overflow) = a.addingReportingOverflow(b)
+        return overflow ? (a < 0 ? -Int.max : Int.max) : Swift.max(sum, -Int.max)
     }
 
     /// The product of all dimensions of a shape; 1 for none.
