@@ -111,15 +111,21 @@ final class BoundPlan: PoolJob {
         return firstOutput
     }
 
-    /// Runs all steps on the inputs as they are.
-    /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
-    ///   answer, such as an index outside a table.
+    /// Runs all steps on the inputs as they are, with the sizes of the frame.
     func run() throws(ApusError) {
         let frame = context.frame
-        // Several bindings may share a frame.
-        frame.symbols = context.symbols
+        try run { frame.value(of: $0) }
+    }
+
+    /// Runs all steps on the inputs as they are.
+    /// - Parameter free: The values of the symbols that do not follow from others.
+    /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
+    ///   answer, such as an index outside a table.
+    func run(free: (String) -> Int?) throws(ApusError) {
         let symbols = context.symbols
-        try symbols.update { frame.value(of: $0) }
+        // Several bindings may share a frame.
+        context.frame.symbols = symbols
+        try symbols.update(free: free)
         context.faults.reset()
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
         for index in launches.indices where !isSized || symbols.haveChanged(dependencies[index]) {
