@@ -16,6 +16,7 @@ final class BoundPlan: PoolJob {
     private let launches: [Launch]
     /// The first output, if it is f32.
     private let firstOutput: UnsafeMutablePointer<Float>?
+    private let extents: PlanExtents
     /// For each launch, the symbols that its sizes follow.
     private let dependencies: [[Int]]
     /// Whether every launch has taken its sizes once.
@@ -62,6 +63,7 @@ final class BoundPlan: PoolJob {
             inputs[name].map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) }
         }
         frame.symbols = symbols
+        extents = try PlanExtents(plan, symbols)
         context = LaunchContext(
             kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count,
             scratch: memory.scratch,
@@ -127,6 +129,7 @@ final class BoundPlan: PoolJob {
         context.frame.symbols = symbols
         try symbols.update(free: free)
         context.faults.reset()
+        if symbols.hasChanged { try extents.check(symbols) }
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
         for index in launches.indices where !isSized || symbols.haveChanged(dependencies[index]) {
             launches[index].resize()

@@ -81,7 +81,8 @@ final class SymbolValues {
         var sum = 0
         var index = 0
         while index < size.terms.count {
-            sum += size.terms[index].value(values)
+            // Wraps rather than traps: a damaged plan may ask for anything, and is refused where it does not fit.
+            sum &+= size.terms[index].value(values)
             index += 1
         }
         return sum
@@ -100,7 +101,17 @@ final class SymbolValues {
     /// The indices of the symbols of some names; what the plan does not declare is left out.
     func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
 
-    /// Whether any of the symbols has changed since ``settle()``.
+    /// Whether any value has changed since ``settle()``.
+    var hasChanged: Bool {
+        var index = 0
+        while index < names.count {
+            if changes[index] { return true }
+            index += 1
+        }
+        return false
+    }
+
+    /// Whether any of some symbols has changed since ``settle()``.
     func haveChanged(_ indices: [Int]) -> Bool {
         var place = 0
         while place < indices.count {
@@ -160,7 +171,7 @@ struct Size {
             var product = coefficient
             var index = 0
             while index < factors.count {
-                product *= values[factors[index]]
+                product &*= values[factors[index]]
                 index += 1
             }
             return product
