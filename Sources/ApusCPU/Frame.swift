@@ -20,6 +20,8 @@ final class Frame {
     let lengths: UnsafeMutablePointer<Int32>
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
+    /// One number: the KV length of the first sequence after the pass.
+    let end: UnsafeMutablePointer<Int32>
     private let storage: UnsafeMutablePointer<Int32>
     /// The values of the plan's symbols; the executor connects them to the inputs.
     var symbols: SymbolValues?
@@ -28,13 +30,14 @@ final class Frame {
     init(limits: SessionLimits) {
         self.limits = limits
         let count = limits.batch * limits.chunk
-        storage = .allocate(capacity: 2 * count + 3 * limits.batch)
-        storage.initialize(repeating: 0, count: 2 * count + 3 * limits.batch)
+        storage = .allocate(capacity: 2 * count + 3 * limits.batch + 1)
+        storage.initialize(repeating: 0, count: 2 * count + 3 * limits.batch + 1)
         tokens = storage
         positions = storage + count
         starts = storage + 2 * count
         lengths = starts + limits.batch
         lastTokens = lengths + limits.batch
+        end = lastTokens + limits.batch
     }
 
     deinit { storage.deallocate() }
@@ -60,7 +63,8 @@ final class Frame {
         switch input {
         case Bindings.inputIDs: UnsafeMutableRawPointer(tokens)
         case Bindings.positionIDs: UnsafeMutableRawPointer(positions)
-        case Bindings.contextLengths, Bindings.endIndex: UnsafeMutableRawPointer(lengths)
+        case Bindings.contextLengths: UnsafeMutableRawPointer(lengths)
+        case Bindings.endIndex: UnsafeMutableRawPointer(end)
         case Bindings.kvCacheStartIndex, Bindings.startIndex: UnsafeMutableRawPointer(starts)
         case Bindings.lastTokenIDs: UnsafeMutableRawPointer(lastTokens)
         default: nil
@@ -110,6 +114,7 @@ final class Frame {
                 positions[index] = isValid ? Int32(cached + column) : 0
             }
         }
+        end[0] = cachedCounts[0] + newCounts[0]
         self.batch = batch
         self.width = width
     }

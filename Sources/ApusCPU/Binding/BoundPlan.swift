@@ -129,7 +129,7 @@ final class BoundPlan: PoolJob {
         let symbols = context.symbols
         try symbols.update(free: free)
         context.faults.reset()
-        if !isSized || symbols.hasAnyChanged { try extents.check(symbols) }
+        if !isSized || symbols.hasChanged { try extents.check(symbols) }
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
         for index in launches.indices where !isSized || symbols.haveChanged(dependencies[index]) {
             launches[index].resize()

@@ -101,22 +101,22 @@ final class SymbolValues {
     /// The indices of the symbols of some names; what the plan does not declare is left out.
     func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
 
-    /// Whether any of the symbols has changed since ``settle()``.
+    /// Whether any value has changed since ``settle()``.
+    var hasChanged: Bool {
+        var index = 0
+        while index < names.count {
+            if changes[index] { return true }
+            index += 1
+        }
+        return false
+    }
+
+    /// Whether any of some symbols has changed since ``settle()``.
     func haveChanged(_ indices: [Int]) -> Bool {
         var place = 0
         while place < indices.count {
             if changes[indices[place]] { return true }
             place += 1
-        }
-        return false
-    }
-
-    /// Whether any symbol at all has changed since ``settle()``.
-    var hasAnyChanged: Bool {
-        var index = 0
-        while index < names.count {
-            if changes[index] { return true }
-            index += 1
         }
         return false
     }
