@@ -11,9 +11,9 @@ struct TextRun {
     /// Writes text, or the JSON object, to standard output.
     func run() throws {
         let input = command.input
-        let variant = try command.model.backends.variant()
+        let variant = try command.model.backends.variant(of: command.model.model)
         let given = try input.sequences()
-        let loader = try ModelLoader(command.model, requiresTokenizer: given == nil)
+        let loader = try ModelLoader(command.model, [variant], requiresTokenizer: given == nil)
         if command.comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         let prompts = try input.batch(given ?? encodedPrompts(loader))
         let options = try options(loader, prompts)
