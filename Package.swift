@@ -54,8 +54,8 @@ let package = Package(
         .testTarget(
             name: "AllocationTests",
             dependencies: [
-                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
-                "ApusSupport", "CAllocationCounter",
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
+                "ApusRuntime", "ApusSupport", "CAllocationCounter",
             ],
             swiftSettings: settings),
         .testTarget(

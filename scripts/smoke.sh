@@ -12,3 +12,9 @@ case "$text" in
   "$expected"*) ;;
   *) echo "smoke: expected the text to begin with '$expected'" && exit 1 ;;
 esac
+
+# The examples, a package of their own, check what they show; the scratch path shares the build of the library.
+swift build -c release --package-path Examples --scratch-path .build
+for example in CustomPlugin AttentionPluginDemo; do
+  ".build/release/$example"
+done

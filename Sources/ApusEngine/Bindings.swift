@@ -52,7 +52,7 @@ public enum Bindings {
         inputIDs: [.symbol(batchSymbol), .symbol(tokensSymbol)],
         positionIDs: [.symbol(batchSymbol), .symbol(tokensSymbol)],
         contextLengths: [.symbol(batchSymbol)], kvCacheStartIndex: [.symbol(startSymbol)],
-        lastTokenIDs: [.symbol(batchSymbol)],
+        lastTokenIDs: [.symbol(batchSymbol)], startIndex: [], endIndex: [],
     ]
 
     /// Symbol of the batch size.

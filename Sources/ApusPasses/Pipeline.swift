@@ -82,6 +82,7 @@ public enum Pipeline {
         Step(.canonicalise, ClassifyAttentionMask(), "every attention is found by now, and its mask"),
         Step(.canonicalise, LiftKVCache(), "a cache that grows is known by its causal attention"),
         Step(.canonicalise, DeadCode(), "masks that attention computes by itself, and what they came from"),
+        Step(.canonicalise, PositionsAsInput(), "what still counts tokens, counts positions"),
 
         Step(.fuse, fuseSiLU, "gated activations are looked for by it"),
         Step(.fuse, fuseRMSNorm, "norms of heads must be one op before attention is looked at"),

@@ -63,19 +63,8 @@ final class GraphRun {
 
     /// Runs the graph for `B` sequences of `S` tokens.
     func run(batch: Int, width: Int) throws -> [Tensor] {
-        let tokens = [Int32](repeating: 0, count: batch * width)
-        let counts = [Int32](repeating: Int32(width), count: batch)
-        let cached = [Int32](repeating: 0, count: batch)
-        try tokens.withUnsafeBufferPointer { tokens in
-            try counts.withUnsafeBufferPointer { counts in
-                try cached.withUnsafeBufferPointer { cached in
-                    try frame.load(
-                        tokens: tokens, batch: batch, width: width, newCounts: counts, cachedCounts: cached,
-                        vocabularySize: 1 << 20, maxPositions: 1 << 20)
-                }
-            }
-        }
-        try bound.run()
+        let capacity = limits.capacity
+        try bound.run { ["B": batch, "S": width, "C": capacity][$0] }
         return try plan.outputs.map { output in
             let view = try bound.context.view(output.tensor)
             let shape = (0..<view.rank).map { view.size($0) }

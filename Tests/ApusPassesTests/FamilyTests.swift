@@ -27,7 +27,10 @@ import Testing
         let text = "{\"model_type\": \"\(modelType)\", \(keys)}"
         let model = try Importer.importConfig(
             JSON.parse(Array(text.utf8), source: modelType), element: .f32)
-        let (lowered, reports) = try PassManager().run(model.graph, Pipeline.standard())
+        let manager = PassManager { pass, before, after throws(ApusError) in
+            try SameNumbers.check(pass, before, after, SeededWeights(before), tolerance: 2e-5)
+        }
+        let (lowered, reports) = try manager.run(model.graph, Pipeline.standard())
 
         let expected =
             modelType == "gpt2"

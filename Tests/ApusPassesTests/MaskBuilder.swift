@@ -59,6 +59,8 @@ struct MaskBuilder {
         try builder.add(op, operands, attributes)
     }
 
+    mutating func parameter(_ name: String, _ type: TensorType) -> Value { builder.parameter(name, type) }
+
     mutating func number(_ value: Double, _ element: ElementType = .i64) -> Value {
         builder.scalar(value, element)
     }

@@ -233,6 +233,31 @@ import Testing
         try check(builder.finish(), [.causal]) { _, q, k in k <= q }
     }
 
+    /// A mask stored as a tensor is read, every entry of it.
+    @Test(
+        arguments: [(nil, MaskClass.causal), ((7, 2), .general), ((2, 7), .general)]
+            as [((Int, Int)?, MaskClass)])
+    func aStoredMaskIsReadFromItsSource(flipped: (Int, Int)?, expected: MaskClass) throws {
+        let limit = MaskBuilder.limit
+        var builder = MaskBuilder()
+        var mask = builder.parameter("bias", TensorType(.bool, [1, 1, limit, limit]))
+        for axis in [2, 3] {
+            mask = try builder.add("slice", [mask], ["dim": .int(axis), "end": .dimension(.symbol("S"))])
+        }
+        try builder.attend(mask)
+        let entries = (0..<limit).flatMap { q in
+            (0..<limit).map { k in UInt8((k <= q) != (flipped.map { $0 == (q, k) } ?? false) ? 1 : 0) }
+        }
+        let pass = try #require(Pipeline.all["classify-attention-mask"])
+        let source = StoredMask(type: TensorType(.bool, [1, 1, limit, limit]), entries: entries)
+        let known = try PassManager(weights: source).run(builder.finish(), [pass]).reports.flatMap(\.masks)
+        #expect(known.map(\.maskClass) == [expected])
+        // Without the values nothing is known.
+        let unknown = try PassManager().run(builder.finish(), [pass]).reports.flatMap(\.masks)
+        #expect(unknown.map(\.maskClass) == [.general])
+        #expect(unknown.first?.reason?.contains("it depends on %bias = parameter") == true)
+    }
+
     /// Random combinations of conditions on the distance: whatever comes out is what brute force finds.
     @Test(arguments: 0..<60)
     func randomDistances(seed: Int) throws {
@@ -319,6 +344,23 @@ import Testing
                 }
             }
         }
+    }
+}
+
+/// One tensor of booleans.
+private struct StoredMask: WeightSource {
+    let type: TensorType
+    let entries: [UInt8]
+
+    func type(of name: String) -> TensorType? { name == "bias" ? type : nil }
+
+    func withBytes(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
+    ) throws(ApusError) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: entries.count, alignment: 1)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: entries)
+        try body(UnsafeRawBufferPointer(copy))
     }
 }
 

@@ -217,9 +217,10 @@ import Testing
         #expect(lines[0] == "apus \(ApusVersion.current)")
         #expect(lines[1] == "format 1")
         #expect(lines[2] == "device cpu layout 1")
-        #expect(lines[3].hasPrefix("kernels ") && lines[3].contains("cpu.attention_plugin"))
+        #expect(lines[3].hasPrefix("kernels ") && lines[3].contains("cpu.linear"))
         #expect(lines[4].hasPrefix("build "))
         #expect(lines.contains { $0.hasPrefix("passes ") && $0.contains("constant-fold,fold-identities") })
+        #expect(lines.contains { $0.hasPrefix("plugins ") && $0.contains("AttentionPlugin") })
         #expect(lines.contains { $0.hasPrefix("option backend plugin") })
     }
 

@@ -16,7 +16,7 @@ import Testing
         let ones = Array(repeating: 1, count: batch)
         return PluginCase(
             "decode \(batch), \(q)/\(kv)/\(dim) after \(cached), window \(window)", q, kv, dim,
-            window: window, batch: batch, .prefill(Array(repeating: cached - 1, count: batch)),
+            window: window, batch: batch, .fill(Array(repeating: cached - 1, count: batch)),
             .decode(ones), .decode(ones))
     }
 
@@ -25,7 +25,7 @@ import Testing
     ) -> PluginCase {
         PluginCase(
             "tree \(q)/\(kv)/\(dim) after \(cached), \(size), window \(window)", q, kv, dim, window: window,
-            scale: scale, .prefill([cached - size]), .tree(size))
+            scale: scale, .fill([cached - size]), .tree(size))
     }
 
     static let contexts = [
@@ -62,7 +62,7 @@ import Testing
     .map { q, kv, dim, rotary in
         PluginCase(
             "cache \(q)/\(kv)/\(dim), rotary \(rotary)", q, kv, dim, rotary: rotary, tables: true, batch: 2,
-            .prefill([512, 300]), .tree(4), .tree(32), .chunk([64, 50], width: 64), .tree(50, padding: 7))
+            .fill([512, 300]), .tree(4), .tree(32), .chunk([64, 50], width: 64), .tree(50, padding: 7))
     }
 
     @Test(arguments: contexts) func contextAgreesWithPlainAttention(c: PluginCase) throws { try play(c) }

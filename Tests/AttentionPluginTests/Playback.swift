@@ -62,6 +62,7 @@ struct Playback {
     func play() throws -> [Tensor] {
         var outputs: [Tensor] = []
         for (index, call) in script.calls.enumerated() {
+            if let filling = call.filling { try fill(filling) }
             try runner.write(call.packed, to: 0)
             try runner.write(call.lengths, to: 2)
             try runner.write(call.starts, to: 4)
@@ -74,6 +75,24 @@ struct Playback {
             outputs.append(output)
         }
         return outputs
+    }
+
+    /// Gives the cache these entries, and NaN in every other slot.
+    private func fill(_ entries: [[PlainAttention.Entry]]) throws {
+        let (head, plane) = (script.capacity * c.dim, c.kv * script.capacity * c.dim)
+        var cache = [Float](repeating: .nan, count: 2 * c.batch * plane)
+        for (sequence, entries) in entries.enumerated() {
+            for (slot, entry) in entries.enumerated() {
+                for kv in 0..<c.kv {
+                    let start = 2 * sequence * plane + kv * head + slot * c.dim
+                    let part = kv * c.dim..<(kv + 1) * c.dim
+                    cache.replaceSubrange(start..<start + c.dim, with: entry.key[part].map { Float($0) })
+                    cache.replaceSubrange(
+                        start + plane..<start + plane + c.dim, with: entry.value[part].map { Float($0) })
+                }
+            }
+        }
+        try runner.write(Tensor(element, [c.batch, 2, c.kv, script.capacity, c.dim], floats: cache), to: 1)
     }
 
     private func compare(_ output: Tensor, _ call: Script.Call, _ place: String) {

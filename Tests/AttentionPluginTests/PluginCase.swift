@@ -6,6 +6,8 @@ struct PluginCase: CustomTestStringConvertible, Sendable {
     enum Round: Sendable {
         /// New sequences, padded to the longest.
         case prefill([Int])
+        /// No call: the cache is given that many tokens of each sequence.
+        case fill([Int])
         /// More tokens of each sequence, padded to `width`.
         case chunk([Int], width: Int)
         /// One token of each sequence; a sequence of count 0 has nothing to do.

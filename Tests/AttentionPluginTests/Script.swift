@@ -15,6 +15,8 @@ struct Script {
         var starts: Tensor
         var mask: Tensor?
         var positions: Tensor?
+        /// What each sequence's cache is given before the call; nil leaves it as it is.
+        var filling: [[PlainAttention.Entry]]?
         /// Rows that must come out as zeros, by sequence and token.
         var padding: [(sequence: Int, token: Int)] = []
         /// Rows that are compared.
@@ -30,6 +32,7 @@ struct Script {
     let table: Tensor
     let norms: (q: Tensor, k: Tensor)?
     private(set) var calls: [Call] = []
+    private var filling: [[PlainAttention.Entry]]?
     private var numbers: Numbers
     private var plain: PlainAttention
 
@@ -53,7 +56,7 @@ struct Script {
         var top = 0
         for round in c.rounds {
             switch round {
-            case .prefill(let counts): lengths = counts
+            case .prefill(let counts), .fill(let counts): lengths = counts
             case .chunk(let counts, _), .decode(let counts): lengths = zip(lengths, counts).map(+)
             case .tree(let size, _): top = max(top, (lengths.max() ?? 0) + size)
             }
@@ -81,6 +84,7 @@ struct Script {
         case .prefill(let list): (counts, width, isPrefill) = (list, max(list.max() ?? 0, 1), true)
         case .chunk(let list, let padded): (counts, width) = (list, padded)
         case .decode(let list): (counts, width, isDecode) = (list, 1, true)
+        case .fill(let list): return fill(list)
         case .tree(let size, let padding): return addTree(size, padding, rowLimit)
         }
         if isPrefill { plain.entries = plain.entries.map { _ in [] } }
@@ -113,7 +117,25 @@ struct Script {
         }
         call.cache = plain.entries
         call.kept = plain.entries.map(\.count)
+        append(call)
+    }
+
+    /// Adds a call, with what the cache is to be given before it.
+    private mutating func append(_ call: Call) {
+        var call = call
+        call.filling = filling
+        filling = nil
         calls.append(call)
+    }
+
+    private mutating func fill(_ counts: [Int]) {
+        for (sequence, count) in counts.enumerated() {
+            plain.entries[sequence] = (0..<count).map { position in
+                let (key, value) = (numbers.array(c.kv * c.dim), numbers.array(c.kv * c.dim))
+                return .init(position: position, key: key.map(Double.init), value: value.map(Double.init))
+            }
+        }
+        filling = plain.entries
     }
 
     private mutating func addTree(_ size: Int, _ padding: Int, _ rowLimit: Int) {
@@ -160,7 +182,7 @@ struct Script {
             call.cache.append(cached + heads.map(\.entry))
         }
         call.kept = starts
-        calls.append(call)
+        append(call)
     }
 
     /// Puts another call in place of the last one.

@@ -14,6 +14,13 @@ final class BoundPlan: PoolJob {
     private let pool: ThreadPool
     private let weights: WeightStore
     private let launches: [Launch]
+    private let extents: PlanExtents
+    /// The first output, if it is f32.
+    private let firstOutput: UnsafeMutablePointer<Float>?
+    /// For each launch, the symbols that its sizes follow.
+    private let dependencies: [[Int]]
+    /// Whether every launch has taken its sizes once.
+    private var isSized = false
 
     /// Binds a plan.
     /// - Parameters:
@@ -56,6 +63,7 @@ final class BoundPlan: PoolJob {
             inputs[name].map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) }
         }
         frame.symbols = symbols
+        extents = try PlanExtents(plan, symbols)
         context = LaunchContext(
             kernels: kernels, plan: plan, frame: frame, limits: limits, workers: pool.count,
             scratch: memory.scratch,
@@ -68,31 +76,66 @@ final class BoundPlan: PoolJob {
             launches.append(launch)
         }
         self.launches = launches
+        if let output = plan.outputs.first, plan.tensors[output.tensor].type.element == .f32 {
+            firstOutput = try context.floats(output.tensor)
+        } else {
+            firstOutput = nil
+        }
+        dependencies = plan.steps.map { symbols.indices(of: Self.symbols(of: $0, plan)) }
         try memory.reserveScratch(launches.reduce(0) { max($0, $1.scratchBytes) }, workers: pool.count)
+    }
+
+    /// The symbols that sizes, steps and attributes of a launch mention.
+    private static func symbols(of step: Plan.Step, _ plan: Plan) -> Set<String> {
+        var names: Set<String> = []
+        for tensor in step.operands.compactMap({ $0 }) + step.results {
+            let tensor = plan.tensors[tensor]
+            for dimension in tensor.type.shape + tensor.layout.strides + [tensor.layout.offset] {
+                names.formUnion(dimension.symbols)
+            }
+        }
+        for attribute in step.attributes.values {
+            switch attribute {
+            case .dimension(let dimension): names.formUnion(dimension.symbols)
+            case .dimensions(let list): names.formUnion(list.flatMap(\.symbols))
+            default: break
+            }
+        }
+        return names
     }
 
     /// The logits of the last pass, [B, V].
     /// - Throws: `.internal` if the plan's first output is not f32.
     func logits() throws(ApusError) -> UnsafeMutablePointer<Float> {
-        guard let output = plan.outputs.first, plan.tensors[output.tensor].type.element == .f32 else {
+        guard let firstOutput else {
             throw ApusError(.internal, "the engine's first output is not f32 logits")
         }
-        return try context.floats(output.tensor)
+        return firstOutput
+    }
+
+    /// Runs all steps on the inputs as they are, with the sizes of the frame.
+    func run() throws(ApusError) {
+        let frame = context.frame
+        try run { frame.value(of: $0) }
     }
 
     /// Runs all steps on the inputs as they are.
+    /// - Parameter free: The values of the symbols that do not follow from others.
     /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
     ///   answer, such as an index outside a table.
-    func run() throws(ApusError) {
-        let frame = context.frame
+    func run(free: (String) -> Int?) throws(ApusError) {
         // Several bindings may share a frame.
-        frame.symbols = context.symbols
-        let hasChanged = try context.symbols.update { frame.value(of: $0) }
+        context.frame.symbols = context.symbols
+        let symbols = context.symbols
+        try symbols.update(free: free)
         context.faults.reset()
+        if !isSized || symbols.hasAnyChanged { try extents.check(symbols) }
         // Indices rather than elements: without an optimiser, iterating over an array allocates.
-        if hasChanged {
-            for index in launches.indices { launches[index].resize() }
+        for index in launches.indices where !isSized || symbols.haveChanged(dependencies[index]) {
+            launches[index].resize()
         }
+        isSized = true
+        symbols.settle()
         for index in launches.indices { try launches[index].reset() }
         pool.run(self)
         guard let fault = context.faults.step else { return }

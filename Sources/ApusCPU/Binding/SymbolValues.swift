@@ -17,6 +17,8 @@ final class SymbolValues {
     private let bounds: [ClosedRange<Int>]
     private var definitions: [Definition] = []
     private let values: UnsafeMutablePointer<Int>
+    /// Which values have changed since ``settle()``.
+    private let changes: UnsafeMutablePointer<Bool>
 
     /// Prepares the symbols of a plan; all are 0 until the first update.
     /// - Parameter input: The memory of an integer input, by its name.
@@ -29,10 +31,15 @@ final class SymbolValues {
         bounds = symbols.map { sizes[$0.name] ?? $0.range }
         values = .allocate(capacity: Swift.max(symbols.count, 1))
         values.initialize(repeating: 0, count: Swift.max(symbols.count, 1))
+        changes = .allocate(capacity: Swift.max(symbols.count, 1))
+        changes.initialize(repeating: true, count: Swift.max(symbols.count, 1))
         for symbol in symbols { definitions.append(try definition(of: symbol, input)) }
     }
 
-    deinit { values.deallocate() }
+    deinit {
+        values.deallocate()
+        changes.deallocate()
+    }
 
     private func definition(
         of symbol: Symbol, _ input: (String) -> UnsafePointer<Int32>?
@@ -74,7 +81,8 @@ final class SymbolValues {
         var sum = 0
         var index = 0
         while index < size.terms.count {
-            sum += size.terms[index].value(values)
+            // Wraps rather than traps: a damaged plan may ask for anything, and is refused where it does not fit.
+            sum &+= size.terms[index].value(values)
             index += 1
         }
         return sum
@@ -90,10 +98,35 @@ final class SymbolValues {
         return nil
     }
 
-    /// Takes the free symbols' values and computes the others; returns whether any has changed.
+    /// The indices of the symbols of some names; what the plan does not declare is left out.
+    func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
+
+    /// Whether any of the symbols has changed since ``settle()``.
+    func haveChanged(_ indices: [Int]) -> Bool {
+        var place = 0
+        while place < indices.count {
+            if changes[indices[place]] { return true }
+            place += 1
+        }
+        return false
+    }
+
+    /// Whether any symbol at all has changed since ``settle()``.
+    var hasAnyChanged: Bool {
+        var index = 0
+        while index < names.count {
+            if changes[index] { return true }
+            index += 1
+        }
+        return false
+    }
+
+    /// Forgets what has changed: all sizes were taken.
+    func settle() { changes.update(repeating: false, count: names.count) }
+
+    /// Takes the free symbols' values and computes the others.
     /// - Throws: `.invalidInput` for a value that memory was not planned for.
-    func update(free: (String) -> Int?) throws(ApusError) -> Bool {
-        var hasChanged = false
+    func update(free: (String) -> Int?) throws(ApusError) {
         var index = 0
         while index < names.count {
             let value = value(at: index, free)
@@ -103,11 +136,10 @@ final class SymbolValues {
                     "'\(names[index])': expected \(bounds[index].lowerBound)...\(bounds[index].upperBound), got "
                         + (value.map(String.init) ?? "no value"))
             }
-            if values[index] != value { hasChanged = true }
+            if values[index] != value { changes[index] = true }
             values[index] = value
             index += 1
         }
-        return hasChanged
     }
 
     private func value(at index: Int, _ free: (String) -> Int?) -> Int? {
@@ -139,7 +171,7 @@ struct Size {
             var product = coefficient
             var index = 0
             while index < factors.count {
-                product *= values[factors[index]]
+                product &*= values[factors[index]]
                 index += 1
             }
             return product

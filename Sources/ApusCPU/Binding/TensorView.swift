@@ -16,6 +16,8 @@ struct TensorView {
     private let offset: Size
     private let shape: [Size]
     private let strides: [Size]
+    /// For each dimension, whether it is 1 at all times, so that it may be repeated.
+    private let isSingle: [Bool]
     private let symbols: SymbolValues
 
     init(
@@ -31,6 +33,7 @@ struct TensorView {
         for step in tensor.layout.strides { strides.append(try symbols.size(step)) }
         self.shape = shape
         self.strides = strides
+        isSingle = tensor.type.shape.map { $0 == 1 }
     }
 
     /// Number of dimensions.
@@ -51,7 +54,7 @@ struct TensorView {
     /// The step along dimension `axis` of a tensor of `rank` dimensions that this one broadcasts to.
     func stride(_ axis: Int, broadcastTo rank: Int) -> Int {
         let own = axis - (rank - shape.count)
-        guard own >= 0, type.shape[own] != 1 else { return 0 }
+        guard own >= 0, !isSingle[own] else { return 0 }
         return stride(own)
     }
 

@@ -70,8 +70,20 @@ final class StaticCacheExecutor: Executor {
         var buffers: [CacheBuffer] = []
         for cache in plan.staticCaches {
             let type = plan.tensors[cache.input].type
-            guard let count = type.elementCount.evaluate(row.value(of:)) else {
-                throw ApusError(.internal, "static cache \(cache.name): \(type) has no size")
+            let rows = type.shape.first?.constant == nil ? limits.batch : 1
+            guard let count = type.elementCount.evaluate(row.value(of:)), count > 0,
+                type.elementCount.evaluate(limits.value(of:)) == count * rows
+            else {
+                throw ApusError(
+                    .internal, "static cache \(cache.name): expected rows of one size, got \(type)")
+            }
+            // Buffers that change places must be of one form.
+            let update = plan.tensors[cache.output]
+            guard update.type == type, update.layout == .dense(type.shape),
+                plan.tensors[plan.root(of: cache.output)].type == type
+            else {
+                throw ApusError(
+                    .internal, "static cache \(cache.name): expected an update \(type), got \(update.type)")
             }
             let bytes = count * type.element.byteCount
             func make() throws(ApusError) -> HugeBuffer {

@@ -8,24 +8,23 @@ final class GatherLastTokenLaunch: Launch {
         query.operands[0]?.element == .f32 ? nil : "x is not f32"
     }
 
-    private let x: UnsafeMutablePointer<Float>
+    private let x: TensorView
     private let last: UnsafeMutablePointer<Int32>
     private let y: UnsafeMutablePointer<Float>
     private let width: Int
-    private let frame: Frame
 
     init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
-        x = try context.floats(step.operands[0])
+        x = try context.view(step.operands[0])
         last = try context.raw(step.operands[1]).assumingMemoryBound(to: Int32.self)
         y = try context.floats(step.results[0])
         width = try context.type(step.operands[0]).shape[2].constant ?? 0
-        frame = context.frame
         super.init(step)
     }
 
     override func run(phase: Int, worker: Int, workers: Int) {
-        for row in share(frame.batch, worker, workers) {
-            let source = x + (row * frame.width + Int(last[row])) * width
+        let tokens = x.size(1)
+        for row in share(x.size(0), worker, workers) {
+            let source = x.floats + (row * tokens + Int(last[row])) * width
             (y + row * width).update(from: source, count: width)
         }
     }

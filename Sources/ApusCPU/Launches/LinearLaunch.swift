@@ -29,7 +29,8 @@ final class LinearLaunch: Launch {
 
     private let kernels: UnsafePointer<apus_kernels>
     private var arguments: apus_linear
-    private let rowCount: Dimension
+    private let rowCount: Size
+    private let mostRows: Int
     private let context: LaunchContext
     private let queue = WorkQueue()
     private var block = 64
@@ -39,7 +40,9 @@ final class LinearLaunch: Launch {
         let x = try context.type(step.operands[0])
         let (n, k) = (weight.shape[0].constant ?? 0, weight.shape[1].constant ?? 0)
         kernels = context.kernels
-        rowCount = .product(x.shape.dropLast())
+        let rows = Dimension.product(x.shape.dropLast())
+        rowCount = try context.size(rows)
+        mostRows = context.bounds.upperBound(of: rows) ?? 0
         self.context = context
         arguments = apus_linear(
             w: try context.raw(step.operands[1]), ldw: k, dtype: try LaunchContext.dtype(weight.element),
@@ -51,14 +54,14 @@ final class LinearLaunch: Launch {
     }
 
     override var scratchBytes: Int {
-        let rows = context.bounds.upperBound(of: rowCount) ?? 0
         let (n, k) = (arguments.n, arguments.k)
         return max(
-            kernels.pointee.linear_scratch_bytes(rows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
+            kernels.pointee.linear_scratch_bytes(mostRows, n, k),
+            kernels.pointee.linear_scratch_bytes(1, n, k))
     }
 
     override func resize() {
-        arguments.m = context.frame.count(rowCount)
+        arguments.m = context.symbols.value(rowCount)
         let share = Self.blockedFeatures * context.workers
         let blocksPerWorker =
             arguments.m < Self.blockedRows

@@ -13,8 +13,8 @@ final class SwiGLULaunch: Launch {
     private let x: UnsafeMutablePointer<Float>
     private let y: UnsafeMutablePointer<Float>
     private let width: Int
-    private let rowCount: Dimension
-    private let frame: Frame
+    private let rowCount: Size
+    private let symbols: SymbolValues
     private var rows = 0
 
     init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
@@ -23,12 +23,12 @@ final class SwiGLULaunch: Launch {
         x = try context.floats(step.operands[0])
         y = try context.floats(step.results[0])
         width = type.shape.last?.constant ?? 0
-        rowCount = .product(type.shape.dropLast())
-        frame = context.frame
+        rowCount = try context.size(.product(type.shape.dropLast()))
+        symbols = context.symbols
         super.init(step)
     }
 
-    override func resize() { rows = frame.count(rowCount) }
+    override func resize() { rows = symbols.value(rowCount) }
 
     override func run(phase: Int, worker: Int, workers: Int) {
         let range = share(width, worker, workers, grain: 64)

@@ -58,7 +58,11 @@ struct BenchmarkTable {
     ) throws {
         ProcessMemory.resetPeak()
         let start = ContinuousClock.now
-        let options = variant.options(precision: precision?.element, threads: threadCounts.first)
+        // Among several the reference backend computes in FP32, whatever the others compute in.
+        let isOneOfMany = try command.backends.variants().count > 1
+        let options = variant.options(
+            precision: isOneOfMany && variant.backend == .reference ? nil : precision?.element,
+            threads: threadCounts.first)
         let model: LanguageModel
         let loadSeconds: Double
         if let path = command.model {

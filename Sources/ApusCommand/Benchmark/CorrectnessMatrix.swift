@@ -40,7 +40,7 @@ struct CorrectnessMatrix {
     /// - Parameter expected: A file with prompts and tokens; nil is `cases.json` in the folder, if it is there.
     /// - Throws: what reading model and file throws; what goes wrong in a cell is told there.
     func row(_ path: String, expected file: String?, progress: ProgressBar?) throws(ApusError) -> Row {
-        let model = try ModelLoader.importModel(path)
+        let model = try ModelSource(path: path).importedModel()
         var cases = try ExpectedTokens.cases(file, folder: path)
         let isKnown = cases != nil
         let prompts =

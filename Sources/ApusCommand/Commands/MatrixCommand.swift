@@ -20,7 +20,8 @@ struct MatrixCommand: ParsableCommand {
 
     @Option(
         parsing: .unconditionalSingleValue,
-        help: ArgumentHelp("Folder of a model; repeat it for more rows.", valueName: "folder"))
+        help: ArgumentHelp(
+            "Folder of a model, or an exported program; repeat it for more rows.", valueName: "path"))
     var model: [String]
 
     @Option(

@@ -11,7 +11,7 @@ struct ModelLoader {
     /// - Parameters:
     ///   - flags: What the user asks for.
     ///   - variants: The backends and caches that will be loaded; among several the reference backend computes in
-    ///     FP32, whatever the others compute in.
+    ///     FP32, whatever the others compute in, and all are compiled, whatever the engine cache holds.
     ///   - requiresTokenizer: Whether a model without a tokenizer is an error.
     /// - Throws: what reading them throws; `.unsupported` for a precision the backend does not compute in.
     init(_ flags: ModelFlags, _ variants: [Variant], requiresTokenizer: Bool) throws(ApusError) {
@@ -44,7 +44,7 @@ struct ModelLoader {
         var options = variant.options(
             precision: isReference ? nil : flags.precision?.element, threads: flags.threads)
         options.tokenizerFolder = flags.tokenizer
-        options.engineCache = flags.engineCache.cache
+        options.engineCache = isOneOfMany ? nil : flags.engineCache.cache
         return options
     }
 

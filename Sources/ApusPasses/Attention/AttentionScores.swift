@@ -32,7 +32,7 @@ struct AttentionScores {
         if let product = m.producer(of: value, "matmul"), let a = product.operand(0),
             let b = product.operand(1)
         {
-            return try product4(a, b, m)
+            return try core(a, b, m)
         }
         if let sum = m.producer(of: value, "add"), let a = sum.operand(0), let b = sum.operand(1) {
             for (x, mask) in [(a, b), (b, a)] where m.type(of: x) == m.type(of: value) {
@@ -47,7 +47,7 @@ struct AttentionScores {
     }
 
     /// The product itself, with the factors on queries and keys taken out.
-    private static func product4(_ a: Value, _ b: Value, _ m: Match) throws(ApusError) -> AttentionScores? {
+    private static func core(_ a: Value, _ b: Value, _ m: Match) throws(ApusError) -> AttentionScores? {
         guard m.type(of: a).rank == 4, m.type(of: b).rank == 4 else { return nil }
         var scores = AttentionScores(query: a, key: b)
         while let (x, factor) = m.scaled(scores.query) {
@@ -117,6 +117,38 @@ struct AttentionScores {
                 TensorLiteral(TensorType(m.type(of: bias).element, [Int]()), [-.infinity]))
             mask = try m.add("where", [condition, bias, hidden])
         }
+    }
+}
+
+extension AttentionScores {
+    /// For a product with a softmax that ``normalizeSDPA`` left alone: the first node that does not fit.
+    static func nearMiss(_ node: NodeView, _ editor: GraphEditor) -> String? {
+        guard node.node.op == "matmul", let weights = node.operand(0) else { return nil }
+        var value = editor.resolve(weights)
+        func skip(_ ops: Set<String>) {
+            while let next = editor.producer(of: value), ops.contains(next.op) {
+                // The operand with the most elements is the one that goes on.
+                let data = next.operands.compactMap { $0.map(editor.resolve) }
+                guard
+                    let x = data.first(where: { editor.type(of: $0).shape == editor.type(of: value).shape })
+                        ?? data.first
+                else { return }
+                value = x
+            }
+        }
+        skip(["view", "expand", "where", "to"])
+        guard let softmax = editor.producer(of: value, "softmax"), let scores = softmax.operand(0) else {
+            return nil
+        }
+        guard softmax.type.rank == 4, softmax.isLast("dim") else {
+            return "\(editor.describe(value)) is not a softmax over the keys of scores [B, H, S, T]"
+        }
+        value = editor.resolve(scores)
+        skip(["add", "where", "mul", "div", "tanh"])
+        let problem =
+            editor.producer(of: value, "matmul") == nil
+            ? "expected a product of queries and keys" : "scale, softcap, mask and values do not go together"
+        return "the scores come from \(editor.describe(value)); \(problem)"
     }
 }
 

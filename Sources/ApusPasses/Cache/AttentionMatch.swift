@@ -27,16 +27,19 @@ struct AttentionMatch {
 
     /// Looks at a `scaled_dot_product_attention`.
     /// - Throws: `.unsupported` with the reason why the plugin does not compute this attention.
-    init(_ node: NodeView, _ editor: GraphEditor) throws(ApusError) {
+    init(
+        _ node: NodeView, _ editor: GraphEditor, tables: ConstantTables
+    ) throws(ApusError) {
         guard node.bool("is_causal"), node.operand(3) == nil else {
             throw ApusError(.unsupported, node.operand(3) == nil ? "it is not causal" : node.maskText)
         }
         guard let q = node.operand(0), let k = node.operand(1), let v = node.operand(2),
             let scale = node.float("scale")
         else { throw ApusError(.unsupported, "an operand is missing") }
-        query = try Self.head(q, "query", editor)
-        key = try Self.head(k, "key", editor)
-        value = try Self.head(v, "value", editor)
+        let rotary = RotaryAnalysis(editor: editor, elements: MaskAnalysis(editor, tables: tables))
+        query = try Self.head(q, "query", rotary)
+        key = try Self.head(k, "key", rotary)
+        value = try Self.head(v, "value", rotary)
         self.scale = scale
         window = node.int("sliding_window") ?? 0
         softcap = node.float("softcap") ?? 0
@@ -62,8 +65,9 @@ struct AttentionMatch {
 
     /// Follows an operand of the attention, [B, heads, S, D], up to the projection it comes from.
     private static func head(
-        _ operand: Value, _ label: String, _ editor: GraphEditor
+        _ operand: Value, _ label: String, _ analysis: RotaryAnalysis
     ) throws(ApusError) -> Head {
+        let editor = analysis.editor
         var head = Head(source: operand)
         var isTransposed = false
         var value = editor.resolve(operand)
@@ -81,7 +85,7 @@ struct AttentionMatch {
                 var shape = node.type.shape
                 shape[isTransposed ? 2 : 1] = 1
                 shape[3] = rotary
-                head.rotary = try RotaryAnalysis(editor: editor).table(cos: cos, sin: sin, expected: shape)
+                head.rotary = try analysis.table(cos: cos, sin: sin, expected: shape)
             case "rms_norm" where head.norm == nil:
                 guard let weight = node.operand(1), let eps = node.float("eps"), editor.isWeight(weight)
                 else {
@@ -95,12 +99,22 @@ struct AttentionMatch {
                 return head
             default:
                 throw ApusError(
-                    .unsupported, "\(label): \(editor.describe(value)) is between projection and attention")
+                    .unsupported,
+                    "\(label): \(editor.describe(value)) is between projection and attention; expected "
+                        + Self.expected(isTransposed, head))
             }
             value = source
         }
         throw ApusError(
             .unsupported, "\(label): \(editor.describe(value)) is not a projection split in heads")
+    }
+
+    /// What may still come on the way from the attention to the projection.
+    private static func expected(_ isTransposed: Bool, _ head: Head) -> String {
+        var steps = isTransposed ? ["the view that splits heads"] : ["transpose of dimensions 1 and 2"]
+        if head.norm == nil { steps.append("rms_norm") }
+        if head.norm == nil, head.rotary == nil { steps.append("rope") }
+        return steps.joined(separator: " or ")
     }
 
     /// Whether a view makes [B, S, heads, D] of [B, S, heads · D].

@@ -26,11 +26,12 @@ struct InsertAttentionPlugin: Pass {
             graph.input(named: RotaryAnalysis.positionInput).map { users[$0] != nil } ?? false
         var cache: CacheInputs?
         var layer = 0
+        let tables = ConstantTables(notes.weights)
         for (position, node) in graph.nodes.enumerated() where node.op == "scaled_dot_product_attention" {
             defer { layer += 1 }
             let view = NodeView(node, editor)
             do {
-                let match = try AttentionMatch(view, editor)
+                let match = try AttentionMatch(view, editor, tables: tables)
                 var inputs: CacheInputs
                 if let cache { inputs = cache } else { inputs = try CacheInputs(match, editor) }
                 try inputs.check(match)
@@ -46,6 +47,12 @@ struct InsertAttentionPlugin: Pass {
                 notes.attention.append(
                     notes.report(layer, view, kernel: node.op, reason: error.description))
             }
+        }
+        for node in graph.nodes {
+            guard let reason = AttentionScores.nearMiss(NodeView(node, editor), editor) else { continue }
+            notes.attention.append(
+                AttentionReport(layer: layer, kernel: node.op, maskClass: .general, reason: reason))
+            layer += 1
         }
         cache?.outputs.forEach(editor.addOutput)
         graph = try editor.commit()

@@ -17,6 +17,8 @@ struct RotaryTable: Hashable {
 /// The product may be a `matmul` of the frequencies as a column with the positions as a row, transposed.
 struct RotaryAnalysis {
     let editor: GraphEditor
+    /// Knows what integers are made of, and the values of parameters.
+    let elements: MaskAnalysis
     /// Name of the input with the position of each token.
     static let positionInput = "position_ids"
 
@@ -66,48 +68,55 @@ struct RotaryAnalysis {
             let b = product.operand(1)
         {
             for (positions, constant) in [(a, b), (b, a)] {
-                guard arePositions(positions, shape: { $0.count == 3 && $0[2] == 1 }) else { continue }
-                if let list = numbers(constant, alongLast: true), list.count == size { return list }
+                guard try arePositions(positions, shape: { $0.count == 3 && $0[2] == 1 }) else { continue }
+                if let list = try numbers(constant, alongLast: true), list.count == size { return list }
             }
         }
         if let transpose = editor.producer(of: value, "transpose"), transpose.transposes(1, 2),
             let inner = transpose.operand(0), let product = editor.producer(of: inner, "matmul"),
             let a = product.operand(0), let b = product.operand(1),
-            arePositions(b, shape: { $0.count == 3 && $0[1] == 1 }),
-            let list = numbers(a, alongLast: false), list.count == size
+            try arePositions(b, shape: { $0.count == 3 && $0[1] == 1 }),
+            let list = try numbers(a, alongLast: false), list.count == size
         {
             return list
         }
+        // A frequency of 1 has no product.
+        if size == 1, try arePositions(value, shape: { $0.count == 3 && $0[2] == 1 }) { return [1] }
         throw mismatch(value, "is not a product of \(Self.positionInput) and constant frequencies")
     }
 
-    private func arePositions(_ value: Value, shape isFitting: ([Dimension]) -> Bool) -> Bool {
-        var source = value
-        while let node = editor.producer(of: source) {
-            guard ["to", "view", "unsqueeze"].contains(node.op), let next = node.operands[0] else {
-                return false
-            }
-            // A conversion in between must not lose bits of a position.
-            guard [.f32, .i64, .i32].contains(editor.type(of: source).element) else { return false }
-            source = editor.resolve(next)
-        }
-        let type = editor.type(of: source)
+    /// Whether a value of rank 3 holds the position of each token, along its long dimension of the two last.
+    private func arePositions(
+        _ value: Value, shape isFitting: ([Dimension]) -> Bool
+    ) throws(ApusError) -> Bool {
         let shape = editor.type(of: value).shape
-        return editor.graph.name(of: source) == Self.positionInput && type.rank == 2 && isFitting(shape)
-            && shape.filter { $0 != 1 } == type.shape.filter { $0 != 1 }
+        guard isFitting(shape) else { return false }
+        let place = shape.map { $0 == 1 ? 0 : elements.freshCoordinate($0) }
+        let step = shape[2] == 1 ? place[1] : place[2]
+        let batch = place[0].description
+        return try elements.number(value, at: place).single
+            == .integer(IndexDomain.start(of: Self.positionInput, batch: batch) + step)
     }
 
     /// The elements of a constant that has its one long dimension last, or last but one.
-    private func numbers(_ value: Value, alongLast: Bool) -> [Double]? {
-        var source = editor.resolve(value)
-        while let node = editor.producer(of: source, "expand"), let inner = node.operand(0) { source = inner }
-        guard let literal = editor.producer(of: source, "constant")?.literal("value"),
-            let shape = literal.type.constantShape,
-            let count = alongLast ? shape.last : shape.dropLast().last,
-            shape.reduce(1, *) == count, alongLast || shape.last == 1
+    private func numbers(_ value: Value, alongLast: Bool) throws(ApusError) -> [Double]? {
+        let shape = editor.type(of: value).shape
+        guard let count = (alongLast ? shape.last : shape.dropLast().last)?.constant,
+            alongLast || shape.last == 1
         else { return nil }
-        return literal.values.count == count
-            ? literal.values : [Double](repeating: literal.values.first ?? 0, count: count)
+        // Only dimensions of size 1 come and go on the way from the constant.
+        var source = editor.resolve(value)
+        while let node = editor.producer(of: source), ["expand", "view", "unsqueeze"].contains(node.op),
+            let inner = node.operands[0]
+        {
+            source = editor.resolve(inner)
+        }
+        guard editor.type(of: source).elementCount == Dimension(count),
+            let node = editor.producer(of: source, "constant") ?? editor.producer(of: source, "parameter"),
+            let values = try elements.tables.values(node)
+        else { return nil }
+        return values.count == count
+            ? values : [Double](repeating: values.first ?? 0, count: count)
     }
 
     private func number(_ value: Value) -> Double? {

@@ -4,6 +4,7 @@ import ApusSupport
 /// Removes what does nothing, and joins what moves elements twice.
 ///
 ///     add(%x, 0) | sub(%x, 0) | mul(%x, 1) | div(%x, 1) | pow(%x, 1) | neg(neg(%x)) | cat(%x)   →   %x
+///     cat(%x, %y) where one has no elements                                                    →   the other
 ///     view, expand, to, slice, transpose, permute that change nothing                          →   %x
 ///     view(view(%x)) | view(unsqueeze(%x))                                                     →   view(%x)
 ///     transpose and permute after one another   →   one transpose if that does it, a permute if not, or just %x

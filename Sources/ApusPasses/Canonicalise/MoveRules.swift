@@ -5,6 +5,11 @@ import ApusSupport
 let moveRules = [
     // A rule whose result has another type than what it replaces is not applied.
     Rule(.op("cat", .capture("x"))) { m in m["x"] },
+    Rule(.op("cat", .capture("x"), .capture("y"))) { m in
+        // A part without elements.
+        let type = m.type(of: m.root)
+        return [m["x"], m["y"]].first { m.type(of: $0) == type }
+    },
     Rule(.op("view", .capture("x"))) { m in m["x"] },
     Rule(.op("expand", .capture("x"))) { m in m["x"] },
     Rule(.op("to", .capture("x"))) { m in m["x"] },

@@ -15,14 +15,21 @@ let fuseRope = RewritePass(
     [
         Rule(
             .op(
-                "add", .op("mul", .capture("x"), .capture("cos")).once,
+                "add", .op("mul", rotated, .capture("cos")).once,
                 .op("mul", rotatedHalf.once, .capture("sin")).once)
         ) { m throws(ApusError) in
-            guard let size = m.type(of: m["x"]).shape.last?.constant, size % 2 == 0,
-                m.producer(of: m["high"], "slice")?.lastSlice == size / 2..<size,
-                m.producer(of: m["low"], "slice")?.lastSlice == 0..<size / 2
+            let x = m.optional("cut") ?? m["whole"]
+            guard let size = m.type(of: x).shape.last?.constant, size % 2 == 0 else { return nil }
+            var start = 0
+            if let cut = m.optional("cut") {
+                guard let range = m.producer(of: cut, "slice")?.lastSlice else { return nil }
+                start = range.lowerBound
+            }
+            let middle = start + size / 2
+            guard m.producer(of: m["high"], "slice")?.lastSlice == middle..<start + size,
+                m.producer(of: m["low"], "slice")?.lastSlice == start..<middle
             else { return nil }
-            return try m.add("rope", [m["x"], m["cos"], m["sin"]])
+            return try m.add("rope", [x, m["cos"], m["sin"]])
         },
         Rule(
             .op(
@@ -43,6 +50,11 @@ let fuseRope = RewritePass(
 
 @Sendable private func isAlongLast(_ node: NodeView) -> Bool { node.isLast("dim") }
 
+/// What is rotated, or the slice of it that is: the halves may be cut from either.
+private let rotated = Pattern.oneOf([
+    .capture("whole"), .op("slice", .capture("whole")).captured(as: "cut"),
+])
+
 private let rotatedHalf = Pattern.op(
-    "cat", .op("neg", .op("slice", .capture("x")).captured(as: "high")).once,
-    .op("slice", .capture("x")).captured(as: "low"), where: isAlongLast)
+    "cat", .op("neg", .op("slice", .capture("whole")).captured(as: "high")).once,
+    .op("slice", .capture("whole")).captured(as: "low"), where: isAlongLast)

@@ -68,9 +68,10 @@ struct ClassifyAttentionMask: Pass {
         ].suffix(editor.type(of: mask).rank)
         let text = FormulaText { editor.shortName($0) }
         let visible: Formula
-        switch try analysis.element(mask, at: Array(place)) {
-        case .truth(let formula): visible = formula
-        case .number(let pieces):
+        if !editor.type(of: mask).element.isFloat {
+            visible = try analysis.truth(mask, at: Array(place))
+        } else {
+            let pieces = try analysis.number(mask, at: Array(place))
             var parts: [Formula] = []
             for piece in pieces.pieces {
                 guard let bias = piece.term.constant, bias == 0 || bias <= lowestFP16 else {

@@ -18,8 +18,13 @@ indirect enum Term: Hashable {
             ? .integer(Dimension(Int(number))) : .number(number)
     }
 
-    /// Largest coefficient that is computed with: a product of two stays far from overflow.
-    static let limit = Double(1 << 31)
+    /// Largest coefficient that is computed with: products of two, and their sums, stay far from overflow.
+    static let limit = Double(1 << 28)
+
+    /// Whether all coefficients of a polynomial are small enough to compute with.
+    static func isBounded(_ p: Dimension) -> Bool {
+        p.sortedTerms.allSatisfy { Double($0.coefficient.magnitude) <= limit }
+    }
 
     /// The number, if it is constant.
     var constant: Double? {

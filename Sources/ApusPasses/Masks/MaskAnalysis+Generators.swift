@@ -6,11 +6,13 @@ extension MaskAnalysis {
     func generated(_ node: NodeView, _ place: [Dimension]) throws(ApusError) -> Element? {
         switch node.node.op {
         case "arange":
-            guard let start = node.size("start"), node.type.element == .f32 || node.type.element.isInteger
+            guard let start = node.size("start"), Term.isBounded(start),
+                node.type.element == .f32 || node.type.element == .i64 || node.type.element == .i32
             else { return nil }
             return .number(Pieces(.integer(start + place[0])))
         case "size":
-            return node.size("value").map { .number(Pieces(.integer($0))) }
+            guard let value = node.size("value"), Term.isBounded(value) else { return nil }
+            return .number(Pieces(.integer(value)))
         case "full":
             guard let value = node.float("value") else { return nil }
             if node.type.element == .bool { return .truth(.constant(value != 0)) }

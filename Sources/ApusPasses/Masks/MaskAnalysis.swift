@@ -49,7 +49,7 @@ final class MaskAnalysis {
 
     /// Makes a coordinate known: it runs from 0 to `size` less 1.
     func declare(_ name: String, _ size: Dimension) -> Dimension {
-        domain.sizes[name] = size
+        if Term.isBounded(size) { domain.sizes[name] = size }
         return .symbol(name)
     }
 
@@ -68,7 +68,7 @@ final class MaskAnalysis {
         let place = zip(place, editor.type(of: value).shape).map { $1 == 1 ? Dimension(0) : $0 }
         let key = Key(value: value, place: place)
         if let element = known[key] { return element }
-        guard depth < Self.depthLimit else { return opaque(value, place) }
+        guard depth < Self.depthLimit, place.allSatisfy(Term.isBounded) else { return opaque(value, place) }
         depth += 1
         defer { depth -= 1 }
         let element = try compute(value, place) ?? opaque(value, place)

@@ -56,7 +56,7 @@ enum TermArithmetic {
 
     /// A polynomial whose coefficients are small enough to compute on with.
     private static func bounded(_ p: Dimension) -> Term? {
-        p.sortedTerms.allSatisfy { Double($0.coefficient.magnitude) <= Term.limit } ? .integer(p) : nil
+        Term.isBounded(p) ? .integer(p) : nil
     }
 
     /// A constant as an element of that type; nil where the conversion has rules of its own.
