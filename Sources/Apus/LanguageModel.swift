@@ -71,7 +71,7 @@ public final class LanguageModel: @unchecked Sendable {
 
     /// Compiles a model that was opened, or loads its weights if it is compiled.
     /// - Parameters:
-    ///   - source: The model, opened with the same options.
+    ///   - source: The model; it is opened anew if it was opened with options that decide otherwise.
     ///   - options: What a user decides.
     ///   - progress: Told how far the work has come.
     /// - Throws: `.unsupported` for what the backend does not do, `.invalidInput` for a damaged engine, and whatever
@@ -81,7 +81,7 @@ public final class LanguageModel: @unchecked Sendable {
     ) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
-        var source = source
+        var source = try source.matching(options)
         var compute: Compute?
         if case .engine(let file) = source.content {
             let backend = try CPUBackend(threads: options.threads)

@@ -47,13 +47,7 @@ public struct ModelSource: Sendable {
         } else if OutputFile.exists(path), !OutputFile.isFolder(path) {
             try self.init(engine: path, options, start)
         } else {
-            var slot: EngineCache.Slot?
-            // What a program's own passes do, a key cannot tell.
-            if let cache = options.engineCache, options.backend != .reference, options.passes.isEmpty,
-                OutputFile.isFolder(path)
-            {
-                slot = cache.slot(for: try EngineKey(folder: path, options: options))
-            }
+            let slot = try Self.key(of: path, options).flatMap { options.engineCache?.slot(for: $0) }
             var warnings = slot?.warnings ?? []
             if let slot, let cached = ModelSource(cached: slot, of: path, options, &warnings, start) {
                 self = cached
@@ -163,13 +157,47 @@ public struct ModelSource: Sendable {
         loadSeconds = (ContinuousClock.now - start) / .seconds(1)
     }
 
-    /// Refuses options that an engine cannot serve any more.
+    /// The key of the engine that a folder and options ask for; nil where no cache has it.
+    private static func key(of path: String, _ options: LoadOptions) throws(ApusError) -> EngineKey? {
+        // What a program's own passes do, a key cannot tell.
+        guard options.engineCache != nil, options.backend != .reference, options.passes.isEmpty,
+            OutputFile.isFolder(path)
+        else { return nil }
+        return try EngineKey(folder: path, options: options)
+    }
+
+    /// The source as `options` ask for it: opened anew if those it was opened with ask for another engine.
+    ///
+    /// An engine must never go into a cache, or come out of it, under the key of other options.
+    func matching(_ options: LoadOptions) throws(ApusError) -> ModelSource {
+        if cacheSlot == nil, case .engine(let file) = content {
+            try Self.check(file, options)
+            return self
+        }
+        let key = try Self.key(of: path, options)
+        guard key != cacheSlot?.key || (key != nil && options.engineCache != cacheSlot?.cache) else {
+            return self
+        }
+        return try ModelSource(path: path, options: options)
+    }
+
+    /// Refuses options that an engine cannot serve any more; the default backend stands for the engine's own.
     private static func check(_ file: EngineFile, _ options: LoadOptions) throws(ApusError) {
-        guard options.backend == .plugin else {
+        guard options.backend != .reference else {
             throw ApusError(
                 .unsupported,
                 "\(file.path): the \(options.backend.rawValue) backend runs an imported model, not an engine; give the "
                     + "model's folder")
+        }
+        let origin = file.manifest.origin
+        let isOther = options.backend != .plugin && options.backend.rawValue != origin.attention
+        if isOther || options.cache.map({ $0.rawValue != origin.cache }) == true {
+            let wanted = [options.backend.rawValue, options.cache?.rawValue].compactMap { $0 }
+            throw ApusError(
+                .mismatch,
+                "\(file.path): expected backend \(wanted.joined(separator: " with cache ")), got an engine of "
+                    + "\(origin.attention) with cache \(origin.cache); leave backend and cache out, or compile the model "
+                    + "with them")
         }
         if let wanted = options.precision, wanted != file.manifest.precision {
             throw ApusError(

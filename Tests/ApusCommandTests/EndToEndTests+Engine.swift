@@ -36,7 +36,7 @@ extension EndToEndTests {
         #expect(compiled.output.hasPrefix("\(path): qwen3, 2 layers, vocabulary 271, 512 positions, f16\n"))
         #expect(compiled.output.contains("| weights "))
         #expect(compiled.output.contains("| tokenizer/tokenizer.json "))
-        #expect(compiled.output.contains("attention: 2 × attention_plugin\n"))
+        #expect(compiled.output.contains("attention: 2 × attention_plugin"))
         #expect(compiled.output.contains("compiled in "))
         try FileManager.default.removeItem(at: folder.url)
 
@@ -73,6 +73,28 @@ extension EndToEndTests {
             containing: "give the model's folder")
     }
 
+    /// An engine runs as it was compiled; flags may confirm that and ask for nothing else.
+    @Test(arguments: [("sdpa", "static_v2"), ("iattention", "none"), ("iattention", "static_v1")])
+    func anEngineKeepsItsBackend(backend: String, cache: String) throws {
+        let folder = try synthesized()
+        let engine = try TemporaryFile()
+        let path = engine.url.path
+        let pair = ["--backend", backend, "--cache", cache]
+        let compiled = try apus(["compile", "--model", folder.url.path, "--output", path] + pair)
+        #expect(compiled.output.contains("attention \(backend), cache \(cache), "), "\(compiled.diagnostics)")
+        let expected = try generated(text(folder.url.path))
+        for flags in [[], pair] {
+            let outcome = try text(path, flags)
+            #expect(try generated(outcome) == expected)
+            #expect(outcome.output.contains("\"backend\":\"\(backend)\""))
+        }
+        for flags in [["--backend", "plugin"], ["--backend", "sdpa", "--cache", "static_v1"]] {
+            try expectError(
+                ["run", "--model", path, "--prompt", "x"] + flags, status: 65,
+                containing: "\(path) is an engine of \(backend)/\(cache); leave them out")
+        }
+    }
+
     @Test func damagedEnginesAreNamed() throws {
         let folder = try synthesized()
         let engine = try TemporaryFile()
@@ -97,7 +119,7 @@ extension EndToEndTests {
         ] {
             try expectError(
                 command + ["--model", path], status: 65,
-                containing: "expected a folder with config.json, or an engine")
+                containing: "or an engine of 'apus compile', got another file")
         }
         try expectError(
             ["compile", "--model", folder.url.path, "--output", "/nowhere/x.apus"], status: 74,
@@ -131,7 +153,7 @@ extension EndToEndTests {
                 "compile", "--refit", paths[0], "--precision", "fp32", "--model", new.url.path, "--output",
                 paths[2],
             ],
-            status: 64, containing: "--refit keeps the engine's precision")
+            status: 64, containing: "--refit keeps the engine's precision, backend and cache")
         try expectError(
             ["compile", "--refit", new.url.path, "--model", new.url.path, "--output", paths[2]], status: 74,
             containing: "expected a file, got a folder")
@@ -158,18 +180,29 @@ extension EndToEndTests {
             try FileManager.default.contentsOfDirectory(atPath: cache.url.path).filter { $0 != ".lock" }
         }
         #expect(try names().count == 1)
+        // Another precision is another engine, and so is another backend.
+        for (flags, precision) in [
+            (["--precision", "FP32"], "FP32"), ([], "FP16"), (["--backend", "sdpa"], "FP16"),
+        ] {
+            let outcome = try text(folder.url.path, ["--engine-cache", cache.url.path] + flags)
+            #expect(outcome.output.contains("\"precision\":\"\(precision)\""), "\(outcome.diagnostics)")
+            #expect(outcome.output.contains("\"backend\":\"sdpa\"") == (flags.last == "sdpa"))
+        }
+        #expect(try names().count == 3)
         // The environment names the cache as well; a spoiled entry is told of, and the run goes on.
-        let entry = cache.url.appendingPathComponent(try #require(try names().first))
-        var bytes = try Data(contentsOf: entry)
-        bytes[bytes.count - 1] ^= 1
-        try bytes.write(to: entry)
+        for name in try names() {
+            let entry = cache.url.appendingPathComponent(name)
+            var bytes = try Data(contentsOf: entry)
+            bytes[bytes.count - 1] ^= 1
+            try bytes.write(to: entry)
+        }
         let arguments = ["run", "--model", folder.url.path, "--input-ids", "1", "--num-tokens", "2"]
         let environment = ["APUS_ENGINE_CACHE": cache.url.path]
         let warned = try apus(arguments, environment: environment)
         #expect(warned.status == 0)
         #expect(warned.diagnostics.hasPrefix("warning: engine cache: "))
         #expect(try apus(arguments, environment: environment).diagnostics == "")
-        #expect(try names().count == 1)
+        #expect(try names().count == 3)
     }
 
     private final class Outcomes: @unchecked Sendable {

@@ -32,6 +32,6 @@ import Testing
     }
 
     @Test func everyCommandHasAGolden() {
-        #expect(ApusTool.configuration.subcommands.count == 7)
+        #expect(ApusTool.configuration.subcommands.count == 8)
     }
 }

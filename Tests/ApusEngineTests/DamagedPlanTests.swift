@@ -68,10 +68,10 @@ import Testing
                 #""results":["#, #""results":[0,"#,
                 "expected results [f32[B, S, 32]], got [i32[B, S], f32[B, S, 32]]"
             ),
-            (#""num_q_heads":{"int":"#, #""num_q_heads":{"int":9223372036854775"#, "attention_plugin.C"),
-            (#""head_size":{"int":"#, #""head_size":{"float":"#, "attribute 'head_size': expected int"),
-            (#""name":"S","min""#, #""name":"B","min""#, "expected different names"),
-            (#""name":"S","min""#, #""name":"T","min""#, "expected declared symbols"),
+            ("num_q_heads = ", "num_q_heads = 9223372036854775", "attention_plugin.C"),
+            ("head_size = 16", "head_size = true", "attribute 'head_size': expected int"),
+            (#""S in 1..."#, #""B in 1..."#, "expected different names"),
+            (#""S in 1..."#, #""T in 1..."#, "expected declared symbols"),
             (#""outputs":[{"#, #""outputs":[],"unused":[{"#, "outputs: expected at least the logits"),
             (
                 #""outputs":[{"name":"logits","tensor":"#, #""outputs":[{"name":"logits","tensor":0,"was":"#,

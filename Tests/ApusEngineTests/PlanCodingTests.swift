@@ -71,10 +71,11 @@ import Testing
     @Test func everyPropertyIsKnown() {
         func labels(_ value: Any) -> [String] { Mirror(reflecting: value).children.compactMap(\.label) }
         #expect(labels(Self.plan) == ["symbols", "tensors", "steps", "outputs"])
-        #expect(labels(Self.plan.symbols[0]) == ["name", "range"])
-        #expect(labels(Self.plan.tensors[0]) == ["name", "type", "storage"])
+        #expect(labels(Self.plan.symbols[0]) == ["name", "range", "definition"])
+        #expect(labels(Self.plan.tensors[0]) == ["name", "type", "storage", "layout"])
         #expect(labels(Self.plan.tensors[0].type) == ["element", "shape"])
-        #expect(labels(Self.plan.steps[0]) == ["op", "kernel", "operands", "results", "attributes"])
+        #expect(
+            labels(Self.plan.steps[0]) == ["op", "kernel", "operands", "results", "attributes", "plugin"])
         #expect(labels(Self.regions[0]) == ["name", "type", "offset", "byteCount"])
         let info = ModelInfo(
             modelType: "", vocabularySize: 1, maxPositions: 1, layerCount: 1, precision: .f32)
@@ -119,8 +120,8 @@ import Testing
     @Test(arguments: [
         ("{}", "plan: symbols: expected a value, got none"),
         (
-            #"{"symbols": [{"name": "B", "min": 2, "max": 1}], "weights": [], "tensors": [], "steps": [], "outputs": []}"#,
-            "plan: symbols[0]: expected min of at most max, got something else"
+            #"{"symbols": ["B in 2...1"], "weights": [], "tensors": [], "steps": [], "outputs": []}"#,
+            "symbols:1: empty range 2...1 of symbol 'B'"
         ),
         (
             #"{"symbols": [], "weights": [], "tensors": [{"name": "x", "type": "f32[2", "storage": {"alias": 0}}]}"#,

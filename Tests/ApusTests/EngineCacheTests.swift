@@ -177,6 +177,27 @@ import Testing
         #expect(Set(seen.keys.map(\.fileName)).count == seen.count)
     }
 
+    /// A model that is opened with some options and loaded with others gets the engine of the latter.
+    @Test func theOptionsOfTheLoadDecide() throws {
+        let (folder, cache) = (try Folder(), CacheFolder())
+        func options(_ precision: ElementType?) -> LoadOptions {
+            LoadOptions(precision: precision, threads: 1, engineCache: cache.cache())
+        }
+        let opened = try ModelSource(path: folder.path, options: options(nil))
+        #expect(try LanguageModel(opened, options: options(.f16)).precision == .f16)
+        #expect(cache.names == [try EngineKey(folder: folder.path, options: options(.f16)).fileName])
+        let hit = try ModelSource(path: folder.path, options: options(.f16))
+        guard case .engine = hit.content else {
+            Issue.record("the engine was not found")
+            return
+        }
+        #expect(try LanguageModel(hit, options: options(.bf16)).precision == .bf16)
+        #expect(cache.names.count == 2)
+        // Without a cache nothing comes out of it.
+        #expect(try LanguageModel(hit, options: LoadOptions(threads: 1)).precision == .f32)
+        #expect(cache.names.count == 2)
+    }
+
     /// What only says how a model is run does not ask for another engine.
     @Test func theSameEngineServesEveryRun() throws {
         let folder = try Folder()
@@ -196,9 +217,10 @@ import Testing
         #expect(lines[0] == "apus \(ApusVersion.current)")
         #expect(lines[1] == "format 1")
         #expect(lines[2] == "device cpu layout 1")
-        #expect(lines[3].hasPrefix("kernels ") && lines[3].contains("cpu.attention_plugin"))
+        #expect(lines[3].hasPrefix("kernels ") && lines[3].contains("cpu.linear"))
         #expect(lines[4].hasPrefix("build "))
         #expect(lines.contains { $0.hasPrefix("passes ") && $0.contains("constant-fold,fold-identities") })
+        #expect(lines.contains { $0.hasPrefix("plugins ") && $0.contains("AttentionPlugin") })
         #expect(lines.contains { $0.hasPrefix("option backend plugin") })
     }
 

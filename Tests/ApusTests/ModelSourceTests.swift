@@ -62,7 +62,8 @@ import Testing
         let file = "\(try FixtureFolder("qwen3").path)/config.json"
         #expect(
             message(file)
-                == "\(file): expected a folder with config.json, or an engine of 'apus compile', got another file"
+                == "\(file): expected a folder with config.json, a program of torch.export.save, or an engine of 'apus compile', "
+                + "got another file"
         )
     }
 }

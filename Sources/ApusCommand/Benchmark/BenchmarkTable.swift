@@ -18,7 +18,7 @@ struct BenchmarkTable {
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
         for precision in command.precision?.values.map(Optional.some) ?? [nil] {
-            for variant in try command.backends.variants() {
+            for variant in try command.backends.variants(of: command.model ?? "") {
                 try measure(precision, variant, threadCounts, machines, bar) { row in rows.append(row) }
             }
         }

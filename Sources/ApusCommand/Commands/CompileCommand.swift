@@ -30,13 +30,24 @@ struct CompileCommand: ParsableCommand {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
+    @OptionGroup(title: "Backend options")
+    var backends: BackendFlags
+
     @Option(
         help: ArgumentHelp("An engine whose plan is kept; its precision is kept too.", valueName: "engine"))
     var refit: String?
 
     mutating func validate() throws {
-        if refit != nil, precision != nil {
-            throw ValidationError("--refit keeps the engine's precision; leave out --precision.")
+        if refit != nil, precision != nil || backends.backend != nil || backends.cache != nil {
+            throw ValidationError(
+                "--refit keeps the engine's precision, backend and cache; leave out --precision, --backend and --cache."
+            )
+        }
+        let variant = try backends.variant()
+        guard variant.backend != .reference else {
+            throw ValidationError(
+                "--backend reference runs a model as it was imported; there is nothing to compile. Give another backend."
+            )
         }
     }
 
@@ -45,7 +56,9 @@ struct CompileCommand: ParsableCommand {
         defer { bar?.finish() }
         let clock = ContinuousClock()
         let start = clock.now
-        let options = LoadOptions(precision: precision?.element, tokenizerFolder: tokenizer)
+        let variant = try backends.variant()
+        var options = variant.options(precision: precision?.element)
+        options.tokenizerFolder = tokenizer
         let source = try ModelSource(path: model, options: options)
         let imported = try source.importedModel()
         let loaded = clock.now
@@ -54,16 +67,20 @@ struct CompileCommand: ParsableCommand {
         var files = try source.tokenizerFiles()
         if let refit {
             let file = try EngineFile(path: refit)
-            let blueprint = try file.blueprint(for: backend)
+            let blueprint = try file.blueprint(for: backend, plugins: options.plugins)
             engine = try ApusError.within(refit) { () throws(ApusError) in
-                try Compiler.refit(blueprint, with: imported, backend: backend, progress: bar)
+                try Compiler.refit(
+                    blueprint, with: imported, plugins: options.plugins, backend: backend, progress: bar)
             }
             // New weights often come without a tokenizer: that of the engine is as good.
             if files.isEmpty { files = try file.attachedTokenizer() }
         } else {
             engine = try Compiler.compile(
                 imported.graph, weights: imported.weights, info: imported.info,
-                options: CompileOptions(precision: precision?.element), backend: backend, progress: bar)
+                options: CompileOptions(
+                    precision: options.precision, backend: variant.backend, cache: variant.cache,
+                    aliasKVCache: variant.isAliased),
+                plugins: options.plugins, backend: backend, progress: bar)
         }
         let compiled = clock.now
         let header = try EngineFile.write(

@@ -63,6 +63,39 @@ struct BackendFlags: ParsableArguments {
         return variants[0]
     }
 
+    /// As ``variants(_:)``; for an engine the pair that it was compiled for, which the flags may only confirm.
+    /// - Throws: `.mismatch` for flags that ask for another, and what opening the engine throws.
+    func variants(of path: String) throws -> [Variant] {
+        guard EngineFile.isEngine(path: path) else { return try variants() }
+        let origin = try EngineFile(path: path).manifest.origin
+        guard let kind = BackendKind(rawValue: origin.attention),
+            let place = CacheKind(rawValue: origin.cache)
+        else {
+            throw ApusError(
+                .unsupported,
+                "\(path): expected a backend and a cache that this version knows, got \(origin.attention) with "
+                    + "\(origin.cache); compile the model anew")
+        }
+        let own = Variant(backend: kind, cache: place)
+        let isConfirmed =
+            backend.map { $0.values == [kind] } ?? true
+            && cache.map { $0.values.isEmpty || $0.values == [place] } ?? true
+        guard isConfirmed || backend?.values == [.reference] else {
+            throw ApusError(
+                .mismatch,
+                "--backend and --cache: \(path) is an engine of \(own.name); leave them out, or give the model's folder"
+            )
+        }
+        return isConfirmed ? [own] : try variants()
+    }
+
+    /// The one pair that the flags ask for, or that the engine at `path` was compiled for.
+    /// - Throws: As ``variant()`` and ``variants(of:)``.
+    func variant(of path: String) throws -> Variant {
+        guard EngineFile.isEngine(path: path) else { return try variant() }
+        return try variants(of: path)[0]
+    }
+
     private static func refusal(_ backend: String, _ cache: String) -> ValidationError {
         ValidationError("--backend \(backend) does not go with --cache \(cache). \(Variant.allowed).")
     }

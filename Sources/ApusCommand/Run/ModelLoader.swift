@@ -5,23 +5,20 @@ struct ModelLoader {
     /// The model, opened.
     let source: ModelSource
     private let flags: ModelFlags
+    private let isOneOfMany: Bool
 
     /// Reads config, headers of the weights, and the tokenizer; or the header of an engine.
     /// - Parameters:
-    ///   - flags: Path and precision.
-    ///   - variants: What the model will be loaded for; several are compiled anew, whatever the engine cache holds.
+    ///   - flags: What the user asks for.
+    ///   - variants: The backends and caches that will be loaded; among several the reference backend computes in
+    ///     FP32, whatever the others compute in, and all are compiled, whatever the engine cache holds.
     ///   - requiresTokenizer: Whether a model without a tokenizer is an error.
     /// - Throws: what reading them throws; `.unsupported` for a precision the backend does not compute in.
     init(_ flags: ModelFlags, _ variants: [Variant], requiresTokenizer: Bool) throws(ApusError) {
         self.flags = flags
-        var options = LoadOptions()
-        if variants.count == 1 {
-            options = variants[0].options(precision: flags.precision?.element)
-            options.engineCache = flags.engineCache.cache
-        }
-        options.threads = flags.threads
-        options.tokenizerFolder = flags.tokenizer
-        source = try ModelSource(path: flags.model, options: options)
+        isOneOfMany = variants.count > 1
+        let first = variants.first ?? Variant(backend: .plugin, cache: BackendKind.plugin.caches[0])
+        source = try ModelSource(path: flags.model, options: Self.options(flags, first, isOneOfMany))
         guard source.tokenizer != nil || !requiresTokenizer else {
             throw ApusError(
                 .notFound,
@@ -30,22 +27,32 @@ struct ModelLoader {
         }
     }
 
+    /// Reads a model by its path, without its weights.
+    static func importModel(_ path: String) throws(ApusError) -> ImportedModel {
+        try Importer.importCheckpoint(folder: path)
+    }
+
     /// What the model is.
     var info: ModelInfo { source.info }
 
     /// Turns text into tokens and back; nil if there is none.
     var tokenizer: Tokenizer? { source.tokenizer }
 
-    /// Compiles the model for a backend and cache, or loads its engine; shows progress on a terminal.
-    ///
-    /// Among several variants the reference backend computes in FP32, whatever the others compute in.
-    func load(
-        _ variant: Variant, isOneOfMany: Bool = false, batchSize: Int, contextLength: Int?
-    ) throws(ApusError) -> LanguageModel {
+    /// All that decides what an engine holds, the same when a model is opened and when it is loaded.
+    private static func options(_ flags: ModelFlags, _ variant: Variant, _ isOneOfMany: Bool) -> LoadOptions {
         let isReference = isOneOfMany && variant.backend == .reference
-        let options = variant.options(
-            precision: isReference ? nil : flags.precision?.element, threads: flags.threads,
-            batchSize: batchSize, contextLength: contextLength)
+        var options = variant.options(
+            precision: isReference ? nil : flags.precision?.element, threads: flags.threads)
+        options.tokenizerFolder = flags.tokenizer
+        options.engineCache = isOneOfMany ? nil : flags.engineCache.cache
+        return options
+    }
+
+    /// Compiles the model for a backend and cache, or loads its engine; shows progress on a terminal.
+    func load(_ variant: Variant, batchSize: Int, contextLength: Int?) throws(ApusError) -> LanguageModel {
+        var options = Self.options(flags, variant, isOneOfMany)
+        options.batchSize = batchSize
+        options.contextLength = contextLength
         if flags.debug { try describe(options) }
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }

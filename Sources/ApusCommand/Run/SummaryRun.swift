@@ -14,7 +14,7 @@ struct SummaryRun {
         let setting = BenchmarkSetting(
             batch: command.input.batchSize ?? 1, inputLength: comparison.isl,
             outputLength: command.input.tokenCount ?? InputFlags.defaultTokenCount, depth: 0)
-        let variants = Self.rows(try command.model.backends.variants())
+        let variants = Self.rows(try command.model.backends.variants(of: command.model.model))
         let loader = try ModelLoader(command.model, variants, requiresTokenizer: false)
         if comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         try setting.check(loader.info, flags: "--isl or --num-tokens")
@@ -24,7 +24,7 @@ struct SummaryRun {
         var summaries: [Summary] = []
         for variant in variants {
             summaries.append(
-                try measure(variant, loader, setting, prompts, isOneOfMany: variants.count > 1))
+                try measure(variant, loader, setting, prompts))
         }
         if comparison.runsPyTorch { summaries += try pytorch(summaries[0], prompts) }
         let output = ByteOutput.standardOutput
@@ -49,11 +49,10 @@ struct SummaryRun {
     }
 
     private func measure(
-        _ variant: Variant, _ loader: ModelLoader, _ setting: BenchmarkSetting, _ prompts: [[Int32]],
-        isOneOfMany: Bool
+        _ variant: Variant, _ loader: ModelLoader, _ setting: BenchmarkSetting, _ prompts: [[Int32]]
     ) throws(ApusError) -> Summary {
         let model = try loader.load(
-            variant, isOneOfMany: isOneOfMany, batchSize: setting.batch, contextLength: nil)
+            variant, batchSize: setting.batch, contextLength: nil)
         let benchmark = try GenerationBenchmark(
             model.makeExecutor(setting.limits(chunk: BenchmarkSetting.chunk)), setting, prompts: prompts,
             seed: command.sampling.seed)

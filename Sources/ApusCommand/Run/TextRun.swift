@@ -11,7 +11,7 @@ struct TextRun {
     /// Writes text, or the JSON object, to standard output.
     func run() throws {
         let input = command.input
-        let variant = try command.model.backends.variant()
+        let variant = try command.model.backends.variant(of: command.model.model)
         let given = try input.sequences()
         let loader = try ModelLoader(command.model, [variant], requiresTokenizer: given == nil)
         if command.comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
