@@ -22,6 +22,8 @@ public struct PassNotes: Sendable {
     public var masks: [MaskReport] = []
     /// One line for each attention that the pass met.
     public var attention: [AttentionReport] = []
+    /// One line for each static cache that the pass met.
+    public var caches: [CacheReport] = []
     /// What a user should hear of beside that.
     public var remarks: [String] = []
 

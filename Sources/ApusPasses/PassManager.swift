@@ -15,6 +15,8 @@ public struct PassReport: Sendable {
     public let hasChanged: Bool
     /// One line for each attention that the pass met.
     public let attention: [AttentionReport]
+    /// One line for each static cache that the pass met.
+    public let caches: [CacheReport]
     /// What is known of the attentions' masks after the pass.
     public let masks: [MaskReport]
     /// What a user should hear of beside that.
@@ -76,8 +78,7 @@ public struct PassManager: Sendable {
                     PassReport(
                         pass: pass.name, duration: duration, nodeCountBefore: before.nodes.count,
                         nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention,
-                        masks: notes.masks, remarks: notes.remarks)
-                )
+                        caches: notes.caches, masks: notes.masks, remarks: notes.remarks))
                 if hasChanged {
                     try graph.verify(registry: registry)
                     try check?(pass.name, before, graph)

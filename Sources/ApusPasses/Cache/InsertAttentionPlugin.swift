@@ -27,19 +27,9 @@ struct InsertAttentionPlugin: Pass {
         var cache: CacheInputs?
         var layer = 0
         let tables = ConstantTables(notes.weights)
-        let masks = Dictionary(notes.masks.map { ($0.layer, $0) }, uniquingKeysWith: { first, _ in first })
         for (position, node) in graph.nodes.enumerated() where node.op == "scaled_dot_product_attention" {
             defer { layer += 1 }
             let view = NodeView(node, editor)
-            let mask =
-                masks[layer]
-                ?? MaskReport(
-                    layer: layer, view.operand(3) == nil ? view.builtInMask : .general, reason: nil)
-            func report(_ kernel: String, _ reason: String? = nil) -> AttentionReport {
-                AttentionReport(
-                    layer: layer, kernel: kernel, maskClass: mask.maskClass, maskReason: mask.reason,
-                    reason: reason)
-            }
             do {
                 let match = try AttentionMatch(view, editor, tables: tables)
                 var inputs: CacheInputs
@@ -51,10 +41,11 @@ struct InsertAttentionPlugin: Pass {
                 try replace(
                     node.result, with: results,
                     (users[node.result] ?? []).map { graph.nodes[$0] }, editor)
-                notes.attention.append(report("attention_plugin"))
+                notes.attention.append(notes.report(layer, view, kernel: "attention_plugin"))
             } catch {
                 guard error.code == .unsupported else { throw error }
-                notes.attention.append(report(node.op, error.description))
+                notes.attention.append(
+                    notes.report(layer, view, kernel: node.op, reason: error.description))
             }
         }
         for node in graph.nodes {

@@ -124,6 +124,24 @@ public struct MaskReport: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
+extension PassNotes {
+    /// What is known of an attention's mask: what was proven, else what its operands and attributes say.
+    func mask(of layer: Int, _ node: NodeView) -> MaskReport {
+        masks.first { $0.layer == layer }
+            ?? MaskReport(
+                layer: layer, node.operand(3) == nil ? node.builtInMask : .general, reason: nil)
+    }
+
+    /// The report of an attention that became `kernel`.
+    func report(
+        _ layer: Int, _ node: NodeView, kernel: String, reason: String? = nil
+    ) -> AttentionReport {
+        let mask = mask(of: layer, node)
+        return AttentionReport(
+            layer: layer, kernel: kernel, maskClass: mask.maskClass, maskReason: mask.reason, reason: reason)
+    }
+}
+
 extension GraphEditor {
     /// Whether a value is an input of the graph, as it is or reshaped and converted.
     fileprivate func isGiven(_ value: Value) -> Bool {

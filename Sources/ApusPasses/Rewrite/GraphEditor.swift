@@ -54,6 +54,9 @@ final class GraphEditor {
         return id < 0 ? nil : storage[id]
     }
 
+    /// Position of the node that defines a value, -1 for inputs; an original one's is that in the graph at first.
+    func position(of value: Value) -> Int { producerIDs[resolve(value).index] }
+
     /// A view of the node that defines a value, if it is of the given op and the value is its first result.
     func producer(of value: Value, _ op: String) -> NodeView? {
         let value = resolve(value)
@@ -133,14 +136,16 @@ final class GraphEditor {
     }
 
     /// Declares a symbol, under another name when the graph has one of that name, and returns it as a dimension.
-    func declareSymbol(_ name: String, _ range: ClosedRange<Int>) -> Dimension {
+    func declareSymbol(
+        _ name: String, _ range: ClosedRange<Int>, _ definition: Symbol.Definition? = nil
+    ) -> Dimension {
         var candidate = name
         var suffix = 1
         while graph.symbol(named: candidate) != nil {
             candidate = "\(name)\(suffix)"
             suffix += 1
         }
-        graph.symbols.append(Symbol(candidate, range))
+        graph.symbols.append(Symbol(candidate, range, definition))
         return .symbol(candidate)
     }
 
