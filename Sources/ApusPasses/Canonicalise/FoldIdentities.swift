@@ -7,6 +7,7 @@ import ApusSupport
 ///     cat(%x, %y) where one has no elements                                                    →   the other
 ///     view, expand, to, slice, transpose, permute that change nothing                          →   %x
 ///     view(view(%x)) | view(unsqueeze(%x))                                                     →   view(%x)
+///     unsqueeze(view(%x)) of the type of %x                                                    →   %x
 ///     transpose and permute after one another   →   one transpose if that does it, a permute if not, or just %x
 ///     permute that exchanges two dimensions                                                    →   transpose(%x)
 ///     expand(expand(%x))                                                                       →   expand(%x)

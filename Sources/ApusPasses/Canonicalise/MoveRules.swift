@@ -18,6 +18,10 @@ let moveRules = [
         m throws(ApusError) in
         try m.add("view", [m["x"]], ["shape": .dimensions(m.type(of: m.root).shape)])
     },
+    Rule(.op("unsqueeze", .op("view", .capture("x")))) { m throws(ApusError) in
+        // The dimension comes back that the view took away.
+        m.type(of: m["x"]) == m.type(of: m.root) ? m["x"] : nil
+    },
     Rule(.op("expand", .op("expand", .capture("x")))) { m throws(ApusError) in
         try m.add("expand", [m["x"]], ["shape": .dimensions(m.type(of: m.root).shape)])
     },

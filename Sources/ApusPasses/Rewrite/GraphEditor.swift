@@ -77,9 +77,9 @@ final class GraphEditor {
         return node.operands.allSatisfy { $0.map(isWeight) ?? true }
     }
 
-    /// The one number that all elements of a floating-point constant are, if there is one.
+    /// The one number that all elements of a constant are, if there is one; truth values are no numbers.
     func splat(_ value: Value) -> Double? {
-        guard type(of: value).element.isFloat, let node = producer(of: value) else { return nil }
+        guard type(of: value).element != .bool, let node = producer(of: value) else { return nil }
         let view = NodeView(node, self)
         switch node.op {
         case "constant": return view.literal("value")?.splat
