@@ -75,17 +75,11 @@ def trace_dynamic_cache(model, max_length):
     with torch.no_grad():
         cache = model(ids[:, :past], use_cache=True, past_key_values=DynamicCache()).past_key_values
     keywords = {"position_ids": past + positions_of(ids), "past_key_values": cache, "use_cache": True}
-    auto = torch.export.Dim.AUTO
-    layers = model.config.num_hidden_layers
-    leaves = torch.utils._pytree.tree_flatten(cache)[0]
-    if len(leaves) != 2 * layers:
-        raise SystemExit(f"transformers {transformers.__version__}: expected {2 * layers} cache tensors, got {len(leaves)}")
-    structure = torch.utils._pytree.tree_flatten(cache)[1]
-    cache_shapes = torch.utils._pytree.tree_unflatten([{2: auto} for _ in leaves], structure)
-    if isinstance(cache_shapes, DynamicCache):  # dynamic_shapes wants plain containers
-        cache_shapes = [[{2: auto}] * layers, [{2: auto}] * layers]
-    shapes = {
-        "input_ids": {1: auto}, "position_ids": {1: auto}, "past_key_values": cache_shapes, "use_cache": None}
+    shapes = torch.export.ShapesCollection()
+    for tensor in (ids, keywords["position_ids"]):
+        shapes[tensor] = {1: torch.export.Dim.AUTO}
+    for tensor in torch.utils._pytree.tree_leaves(cache):
+        shapes[tensor] = {2: torch.export.Dim.AUTO}
     return trace(model, (ids,), keywords, shapes)
 
 
@@ -145,12 +139,15 @@ def decompose(program, form):
     return program
 
 
-def drop_metadata(program):
-    """Forgets where each node came from: paths of the exporter's machine, and a third of the file."""
+METADATA = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
+
+
+def drop_metadata(program, keys=METADATA):
+    """Forgets where each node came from: paths of the exporter's machine, and half of the program's text."""
     for module in program.graph_module.modules():
         if isinstance(module, torch.fx.GraphModule):
             for node in module.graph.nodes:
-                for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node"):
+                for key in keys:
                     node.meta.pop(key, None)
 
 
@@ -169,9 +166,7 @@ def export(model, form="raw", cache="none", max_length=512, position_ids=True):
         return decompose(program, form)
 
 
-def save(program, path, metadata=True):
-    if not metadata:
-        drop_metadata(program)
+def save(program, path):
     torch.export.save(program, path)
 
 
@@ -193,7 +188,9 @@ def main():
     model = load(options.model, getattr(torch, options.dtype), options.attention).to(options.device)
     length = options.max_length or model.config.max_position_embeddings
     program = export(model, options.form, options.cache, length, not options.no_position_ids)
-    save(program, options.output, metadata=not options.drop_metadata)
+    if options.drop_metadata:
+        drop_metadata(program)
+    save(program, options.output)
     print(f"{options.output}: {len(program.graph.nodes)} nodes, {os.path.getsize(options.output)} bytes")
 
 

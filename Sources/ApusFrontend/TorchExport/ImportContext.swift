@@ -157,7 +157,7 @@ final class ImportContext {
             frame.values[name] = value
             builder.name(value, name)
             if levels(of: value).isEmpty { try checkType(of: value, name) }
-            frame.links[name] = ViewOperators.link(node)
+            frame.links[name] = ViewOperators.link(node, frame.graph)
         }
     }
 

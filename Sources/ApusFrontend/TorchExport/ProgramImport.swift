@@ -18,7 +18,7 @@ struct ProgramImport {
     }
 
     func run(name: String) throws(ApusError) -> Result {
-        let context = try context(name: name, symbols: try symbolTable())
+        let context = try context(name: name, symbols: symbolTable())
         for (kind, argument) in program.inputs {
             guard case .user = kind, case .tensor(let name) = argument else { continue }
             let type = try ApusError.within("input '\(name)'") { () throws(ApusError) in
@@ -46,35 +46,27 @@ struct ProgramImport {
 
     // MARK: Symbols
 
-    /// The symbols, with those made one that the program asserts to be equal. The length of the sequence is called S
-    /// and, where it is not constant, the batch B.
-    private func symbolTable() throws(ApusError) -> SymbolTable {
+    /// The symbols, with those made one that must be equal. The length of the sequence is called S and, where they are
+    /// not constant, the batch B and the length of a cache that is passed in T.
+    private func symbolTable() -> SymbolTable {
         var table = SymbolTable(ranges: program.ranges)
-        // On a copy, because a symbol that has been used keeps its name.
-        let trial = try context(name: "", symbols: table)
-        for node in program.graph.nodes {
-            if case .symBool(let name)? = node.outputs.first { trial.frame.producers[name] = node }
-            guard node.target == "aten._assert_scalar.default",
-                case .symBool(let name)? = node.inputs.first?.value,
-                let condition = try SizeCondition(trial.frame.producers[name], trial),
-                condition.relation == .eq
-            else { continue }
-            let difference = condition.left - condition.right
-            let names = difference.symbols
-            guard names.count == 2 else { continue }
-            let (a, b) = (Dimension.symbol(names[0]), Dimension.symbol(names[1]))
-            if difference == a - b || difference == b - a { table.unify(names[0], names[1]) }
-        }
-        let tokens = program.inputs.compactMap { input -> ExportedGraph.TensorMeta? in
+        var equalities = SymbolEqualities(program)
+        equalities.collect()
+        for (a, b) in equalities.pairs { table.unify(a, b) }
+        let shapes = program.inputs.compactMap { input -> (isInteger: Bool, sizes: [SizeExpression])? in
             guard case .user = input.kind, case .tensor(let name) = input.argument,
-                let meta = program.graph.tensors[name], meta.sizes.count == 2,
-                meta.dtype == 5 || meta.dtype == 4
+                let meta = program.graph.tensors[name]
             else { return nil }
-            return meta
+            return (ElementType(torchCode: meta.dtype)?.isInteger == true, meta.sizes)
         }
-        if let sizes = tokens.first?.sizes {
-            if case .symbol(let length) = sizes[1] { table.rename(length, to: "S") }
-            if case .symbol(let batch) = sizes[0] { table.rename(batch, to: "B") }
+        if let tokens = shapes.first(where: { $0.isInteger && $0.sizes.count == 2 })?.sizes {
+            if case .symbol(let length) = tokens[1] { table.rename(length, to: "S") }
+            if case .symbol(let batch) = tokens[0] { table.rename(batch, to: "B") }
+        }
+        if let cache = shapes.first(where: { !$0.isInteger && $0.sizes.count == 4 })?.sizes,
+            case .symbol(let length) = cache[2]
+        {
+            table.rename(length, to: "T")
         }
         return table
     }

@@ -9,20 +9,30 @@ enum ViewOperators {
         "aten.transpose.int",
         "aten.t.default", "aten.permute.default", "aten.alias.default", "aten.detach.default",
         "aten.expand.default", "aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default",
-        "aten.unbind.int",
+        "aten.unbind.int", "aten.expand_as.default",
     ]
+    /// Views or copies, as strides decide.
     private static let unclear: Set<String> = [
-        "aten.reshape.default", "aten.contiguous.default", "aten.to.dtype", "aten.to.dtype_layout",
-        "aten.to.device", "aten.to.other", "aten.flatten.using_ints", "aten.unflatten.int",
-        "aten.type_as.default",
-        "aten.dropout.default", "aten.expand_as.default",
+        "aten.reshape.default", "aten.contiguous.default", "aten.flatten.using_ints", "aten.unflatten.int",
+    ]
+    /// The tensor itself where there is nothing to convert.
+    private static let conversions: Set<String> = [
+        "aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other", "aten.type_as.default",
     ]
 
     /// What the first argument of a node is to its results, if they share memory.
-    static func link(_ node: ExportedNode) -> ImportContext.Link? {
+    static func link(_ node: ExportedNode, _ graph: ExportedGraph) -> ImportContext.Link? {
         guard case .tensor(let parent)? = node.inputs.first?.value else { return nil }
         if views.contains(node.target) { return .view(of: parent, node) }
-        return unclear.contains(node.target) ? .unclear(parent) : nil
+        if unclear.contains(node.target) { return .unclear(parent) }
+        if node.target == "aten.dropout.default" { return .same(parent) }
+        guard conversions.contains(node.target), case let name?? = node.resultNames.first,
+            let before = graph.tensors[parent], let after = graph.tensors[name]
+        else { return nil }
+        let copies = node.inputs.contains { input in
+            if input.name == "copy", case .bool(true) = input.value { true } else { false }
+        }
+        return !copies && before.dtype == after.dtype && before.device == after.device ? .same(parent) : nil
     }
 
     /// The tensor `parent` after `value` was written to its view `call`.

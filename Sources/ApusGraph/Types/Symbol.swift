@@ -54,7 +54,7 @@ extension Symbol.Definition {
         case .floorDiv(let a, let b):
             return pair(a, b) { x, y in y > 0 ? Self.floorDivide(x, y) : nil }
         case .mod(let a, let b):
-            return pair(a, b) { x, y in y > 0 ? x - y * Self.floorDivide(x, y) : nil }
+            return pair(a, b) { x, y in y > 0 ? (x % y < 0 ? x % y + y : x % y) : nil }
         case .max(let a, let b): return pair(a, b) { Swift.max($0, $1) }
         case .min(let a, let b): return pair(a, b) { Swift.min($0, $1) }
         }

@@ -138,9 +138,8 @@ private struct StoredTensorReader {
 
     /// Whether all elements lie in the storage, and are no more than it has.
     private func check(_ sizes: [Int], _ strides: [Int], _ offset: Int, available: Int) throws(ApusError) {
-        if sizes.contains(0) { return }
         var (last, count) = (offset, 1)
-        for (size, stride) in zip2(sizes, strides) {
+        for (size, stride) in Swift.zip(sizes, strides) where size != 0 {
             let (step, stepOverflow) = (size - 1).multipliedReportingOverflow(by: stride)
             let (sum, sumOverflow) = last.addingReportingOverflow(step)
             let (product, countOverflow) = count.multipliedReportingOverflow(by: size)
@@ -149,14 +148,12 @@ private struct StoredTensorReader {
             }
             (last, count) = (sum, product)
         }
-        guard last < available, count <= available else {
+        guard sizes.contains(0) || (last < available && count <= available) else {
             throw ApusError(
                 .invalidInput,
                 "shape \(sizes) with strides \(strides) at \(offset) does not fit its \(available) elements")
         }
     }
-
-    private func zip2(_ a: [Int], _ b: [Int]) -> Zip2Sequence<[Int], [Int]> { Swift.zip(a, b) }
 
     private func integers(_ meta: JSON, _ key: String) throws(ApusError) -> [Int] {
         guard let list = meta[key], list.kind == .array, list.count <= 64 else {

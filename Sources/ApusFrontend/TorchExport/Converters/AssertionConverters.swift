@@ -50,7 +50,7 @@ extension ImportContext {
 
 /// A comparison of two sizes that a node computes.
 struct SizeCondition: CustomStringConvertible {
-    let relation: SizeRelation
+    private(set) var relation: SizeRelation
     let left: Dimension
     let right: Dimension
 
@@ -58,6 +58,14 @@ struct SizeCondition: CustomStringConvertible {
 
     /// The condition of a node such as `_operator.eq(a, b)`; nil if it is another kind of node.
     init?(_ node: ExportedNode?, _ context: ImportContext) throws(ApusError) {
+        if let node, node.target == "torch.sym_not", case .symBool(let name)? = node.inputs.first?.value,
+            let inner = context.frame.producers[name], inner.target != node.target
+        {
+            guard var condition = try SizeCondition(inner, context) else { return nil }
+            condition.relation = condition.relation.negated
+            self = condition
+            return
+        }
         guard let node, node.target.hasPrefix("_operator."), node.inputs.count == 2,
             let relation = SizeRelation(rawValue: String(node.target.dropFirst("_operator.".count)))
         else { return nil }

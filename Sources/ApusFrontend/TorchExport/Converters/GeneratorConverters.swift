@@ -17,6 +17,9 @@ extension ConverterRegistry {
         "aten.scalar_tensor.default": { call throws(ApusError) in
             [try call.promoted([try call.operand("s")], as: try call.resultType().element)[0]]
         },
+        // What is not initialised may hold anything, so zeros too.
+        "aten.empty.memory_format": filled(0, "size"), "aten.new_empty.default": filled(0, "size"),
+        "aten.empty_like.default": filled(0, nil),
         "aten.ones.default": filled(1, "size"), "aten.zeros.default": filled(0, "size"),
         "aten.new_ones.default": filled(1, "size"), "aten.new_zeros.default": filled(0, "size"),
         "aten.ones_like.default": filled(1, nil), "aten.zeros_like.default": filled(0, nil),

@@ -30,6 +30,18 @@ extension ConverterRegistry {
                     ["dim": .int(axis)])
             ]
         },
+        "aten.index_fill.int_Scalar": { call throws(ApusError) in
+            let x = try call.tensor("self")
+            let type = call.type(of: x)
+            let axis = try call.axis(try call.int("dim"), rank: type.rank)
+            let index = try call.tensor("index")
+            var shape = type.shape
+            shape[axis] = call.type(of: index).shape.first ?? 1
+            let value = try call.promoted([try call.operand("value")], as: type.element)[0]
+            return [
+                try call.add("index_copy", [x, index, try call.expanded(value, shape)], ["dim": .int(axis)])
+            ]
+        },
         "aten.index_put.default": { call throws(ApusError) in
             guard try !call.bool("accumulate", default: false) else {
                 throw call.unsupported("accumulate = true")

@@ -4,6 +4,18 @@ import ApusSupport
 /// Sums and the like over dimensions.
 extension ConverterRegistry {
     static let reductions: [String: Converter] = [
+        "aten.mean.default": { call throws(ApusError) in
+            let x = try call.tensor("self")
+            let element = try call.elementType("dtype") ?? call.type(of: x).element
+            return [try reduce("mean", try call.converted(x, to: element), call)]
+        },
+        "aten.sum.default": { call throws(ApusError) in
+            let x = try call.tensor("self")
+            return [try reduce("sum", try call.converted(x, to: try summed(call, x)), call)]
+        },
+        "aten.any.default": { call throws(ApusError) in
+            [try reduce("any", try call.truth(try call.tensor("self")), call)]
+        },
         "aten.mean.dim": { call throws(ApusError) in
             let x = try call.tensor("self")
             let element = try call.elementType("dtype") ?? call.type(of: x).element
@@ -62,11 +74,12 @@ extension ConverterRegistry {
         return try call.elementType("dtype") ?? (element.isFloat ? element : .i64)
     }
 
-    /// A reduction over the dimensions that `dim` lists, one after the other; all if it is None.
+    /// A reduction over the dimensions that `dim` lists, one after the other; all if it is None or empty.
     private static func reduce(_ op: String, _ x: Value, _ call: OperatorCall) throws(ApusError) -> Value {
         let rank = call.type(of: x).rank
         var axes: Set<Int> = []
-        for dim in try call.ints("dim") ?? Array(0..<rank) { axes.insert(try call.axis(dim, rank: rank)) }
+        for dim in try call.ints("dim") ?? [] { axes.insert(try call.axis(dim, rank: rank)) }
+        if axes.isEmpty { axes = Set(0..<rank) }
         let keeps = try call.bool("keepdim", default: false)
         var value = x
         // From the last to the first, so that removed dimensions shift none that is still to come.

@@ -10,7 +10,7 @@ extension ConverterRegistry {
             "_operator.sub",
             "_operator.mul", "_operator.floordiv", "_operator.mod", "_operator.neg", "_operator.pow",
             "torch.sym_max", "torch.sym_min", "_operator.eq", "_operator.ne", "_operator.lt", "_operator.le",
-            "_operator.gt", "_operator.ge",
+            "_operator.gt", "_operator.ge", "torch.sym_not", "_operator.and_", "_operator.or_",
         ]
         return Dictionary(
             targets.map { target in (target, { _ throws(ApusError) in [] } as Converter) },

@@ -121,9 +121,15 @@ extension OperatorCall {
     /// The bounds of a slice as PyTorch takes them: negative ones count from the end, and both are cut to the size.
     func sliceBounds(_ size: Dimension, axis: Int) throws(ApusError) -> (start: Dimension, end: Dimension) {
         let start = try cut(try self.size("start") ?? 0, size)
-        let end = try self.size("end").map { end throws(ApusError) in try cut(end, size) } ?? size
+        guard let given = try self.size("end"), given.constant != Int.max else { return (start, size) }
+        // Where the exporter knew that the end lies within, though the ranges alone do not tell, it recorded so.
+        if try int("step", default: 1) == 1, let recorded = try? resultType().shape, axis < recorded.count,
+            recorded[axis] == given - start, context.symbols.isProven(.ge, given, 0) == true
+        {
+            return (start, given)
+        }
         // A slice whose end lies before its start is empty.
-        return (start, context.symbols.larger(start, end))
+        return (start, context.symbols.larger(start, try cut(given, size)))
     }
 
     private func cut(_ bound: Dimension, _ size: Dimension) throws(ApusError) -> Dimension {

@@ -8,6 +8,8 @@ struct ExportedGraph: Sendable {
         /// The number of its dtype.
         let dtype: Int
         let sizes: [SizeExpression]
+        /// The type of its device, such as `cpu`.
+        let device: String
     }
 
     let inputs: [ExportedArgument]
@@ -44,7 +46,8 @@ struct ExportedGraph: Sendable {
                     dtype: try value.member("dtype").required("an integer", \.int),
                     sizes: try value.member("sizes").list { element throws(ApusError) in
                         try SizeExpression(meta: element)
-                    })
+                    },
+                    device: value["device"]?["type"]?.string ?? "")
             }
         }
         self.tensors = tensors

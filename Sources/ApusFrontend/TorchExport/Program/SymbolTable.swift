@@ -8,6 +8,8 @@ import ApusSupport
 struct SymbolTable {
     /// The upper bound of a symbol that the exporter left open.
     static let unbounded = 1 << 17
+    /// No bound that a program gives is taken beyond this.
+    private static let largest = 1 << 48
 
     /// Free symbols and those with a definition, in the order of first use.
     private(set) var symbols: [Symbol] = []
@@ -27,8 +29,8 @@ struct SymbolTable {
 
     /// Names a symbol of the program; only before it is used.
     mutating func rename(_ symbol: String, to name: String) {
-        guard !names.values.contains(name) else { return }
-        names[representative(symbol)] = name
+        let root = representative(symbol)
+        if names[root] == nil, !names.values.contains(name), ranges[name] == nil { names[root] = name }
     }
 
     private func representative(_ symbol: String) -> String {
@@ -60,7 +62,8 @@ struct SymbolTable {
                 lower = max(lower, bounds.lower ?? 0)
                 upper = min(upper, bounds.upper ?? upper)
             }
-            symbols.append(Symbol(name, lower...max(lower, upper)))
+            lower = min(lower, Self.largest)
+            symbols.append(Symbol(name, lower...min(max(lower, upper), Self.largest)))
             names[root] = name
         }
         return name
@@ -88,7 +91,7 @@ struct SymbolTable {
 
     private mutating func quotient(_ a: Dimension, _ b: Dimension) throws(ApusError) -> Dimension {
         if let exact = a.dividedExactly(by: b) { return exact }
-        if let x = a.constant, let y = b.constant, y > 0 { return Dimension((x - floorMod(x, y)) / y) }
+        if let x = a.constant, let y = b.constant, y > 0 { return Dimension(x / y - (x % y < 0 ? 1 : 0)) }
         let (x, y) = (bounds(of: a), try positive(b))
         return define(
             "floordiv", .floorDiv(a, b),
@@ -97,11 +100,9 @@ struct SymbolTable {
 
     private mutating func remainder(_ a: Dimension, _ b: Dimension) throws(ApusError) -> Dimension {
         if a.dividedExactly(by: b) != nil { return 0 }
-        if let x = a.constant, let y = b.constant, y > 0 { return Dimension(floorMod(x, y)) }
+        if let x = a.constant, let y = b.constant, y > 0 { return Dimension(x % y < 0 ? x % y + y : x % y) }
         return define("mod", .mod(a, b), 0...(try positive(b).upperBound - 1))
     }
-
-    private func floorMod(_ x: Int, _ y: Int) -> Int { ((x % y) + y) % y }
 
     private func positive(_ b: Dimension) throws(ApusError) -> ClosedRange<Int> {
         let range = bounds(of: b)
@@ -147,7 +148,12 @@ struct SymbolTable {
 
     /// Whether a relation holds for all values of the symbols (true), for none (false), or that is not known (nil).
     func isProven(_ relation: SizeRelation, _ a: Dimension, _ b: Dimension) -> Bool? {
-        relation.isProven(difference: bounds(of: a - b))
+        if let answer = relation.isProven(difference: bounds(of: a - b)) { return answer }
+        // A side that is a product has tighter bounds alone.
+        let (x, y) = (bounds(of: a), bounds(of: b))
+        let (low, lowOverflow) = x.lowerBound.subtractingReportingOverflow(y.upperBound)
+        let (high, highOverflow) = x.upperBound.subtractingReportingOverflow(y.lowerBound)
+        return relation.isProven(difference: (lowOverflow ? .min : low)...(highOverflow ? .max : high))
     }
 
     /// Whether two dimensions that are written differently have the same value wherever that is tried.
@@ -180,6 +186,18 @@ enum SizeRelation: String, Sendable {
         case .gt: return low > 0 ? true : high <= 0 ? false : nil
         case .le: return high <= 0 ? true : low > 0 ? false : nil
         case .lt: return high < 0 ? true : low >= 0 ? false : nil
+        }
+    }
+
+    /// The relation that holds where this one does not.
+    var negated: SizeRelation {
+        switch self {
+        case .eq: .ne
+        case .ne: .eq
+        case .lt: .ge
+        case .le: .gt
+        case .gt: .le
+        case .ge: .lt
         }
     }
 
