@@ -190,7 +190,11 @@ struct PlanBuilder {
                 unsupported.append("\(node.op): operand \(operand), which it updates in place, is absent")
                 continue
             }
-            if mustKeep(cache, after: position) {
+            // A kernel that updates an operand must not read another one from the same memory.
+            let isRead = read.indices.contains { index in
+                index != operand && read[index].map(root(of:)) == root(of: cache)
+            }
+            if isRead || mustKeep(cache, after: position) {
                 // What a plugin keeps in an operand must be there in the next pass.
                 if plugin != nil {
                     var reason = "which something else uses too"

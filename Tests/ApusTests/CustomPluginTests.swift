@@ -1,4 +1,5 @@
 import Apus
+import Foundation
 import Synchronization
 import Testing
 
@@ -183,6 +184,23 @@ final class ReGLULaunch: CPULaunch {
             message(.standard)?.hasPrefix("the engine needs plugin 'ReGLU' version 2, which is not") == true)
         let other = try PluginRegistry([AttentionPlugin(), ReGLU()])
         #expect(message(other)?.hasPrefix("the engine needs plugin 'ReGLU' version 2, got version 1") == true)
+    }
+
+    @Test func anEngineFileIsLoadedWithItsPluginsOnly() throws {
+        var plugins = PluginRegistry.standard
+        try plugins.register(ReGLU())
+        let options = LoadOptions(plugins: plugins, passes: [ExtraPass(ReGLU.rule, .last(.fuse))])
+        let built = try model(options)
+        let path =
+            "\(FileManager.default.temporaryDirectory.path)/reglu-\(UInt64.random(in: 0...UInt64.max)).apus"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try EngineFile.write(
+            try #require(built.engine), generation: built.generationDefaults, to: path)
+        let loaded = try LanguageModel(path: path, options: LoadOptions(plugins: plugins))
+        #expect(try tokens(loaded) == tokens(built))
+        let error = #expect(throws: ApusError.self) { try LanguageModel(path: path) }
+        #expect(error?.code == .notFound)
+        #expect(error?.message.hasPrefix("the engine needs plugin 'ReGLU' version 1, which is not") == true)
     }
 
     @Test func whatIsNotThereIsAnError() throws {
