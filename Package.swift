@@ -54,8 +54,19 @@ let package = Package(
         .testTarget(
             name: "AllocationTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusRuntime",
                 "ApusSupport", "CAllocationCounter",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "AttentionPluginTests",
+            dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusCPUTests",
+            dependencies: [
+                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
+                "ApusReference", "ApusSupport", "CAllocationCounter",
             ],
             swiftSettings: settings),
         .testTarget(
@@ -64,6 +75,12 @@ let package = Package(
                 "ApusCommand", "Apus", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["Golden"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusEngineTests",
+            dependencies: [
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "ApusFrontendTests",
             dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
@@ -91,7 +108,7 @@ let package = Package(
         .testTarget(
             name: "ParityTests",
             dependencies: [
-                "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+                "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
             ],
             swiftSettings: settings),
     ],

@@ -27,10 +27,12 @@ public final class LanguageModel: @unchecked Sendable {
     public let precision: ElementType
     /// The compiled model; nil with the reference backend.
     public let engine: Engine?
-    /// Seconds it took to read the folder: config, headers of the weights, tokenizer.
+    /// Seconds it took to read what the model is: config, headers of the weights, tokenizer.
     public let loadSeconds: Double
-    /// Seconds it took to compile, reading and packing all weights included.
+    /// Seconds it took to compile, reading and packing all weights included; for an engine, to read its weights.
     public let buildSeconds: Double
+    /// What the user should hear of, though nothing failed.
+    public let warnings: [String]
 
     private enum Compute {
         case engine(Engine, CPUBackend)
@@ -52,12 +54,61 @@ public final class LanguageModel: @unchecked Sendable {
     public convenience init(
         folder: String, options: LoadOptions = LoadOptions(), progress: (any ProgressReporter)? = nil
     ) throws(ApusError) {
+        try self.init(path: folder, options: options, progress: progress)
+    }
+
+    /// Loads a Hugging Face folder or an engine of `apus compile`, told apart by what they contain.
+    /// - Parameters:
+    ///   - path: The folder, or the engine's file, which needs no other file beside it.
+    ///   - options: What a user decides; an engine's precision is decided already.
+    ///   - progress: Told how far the work has come.
+    /// - Throws: `.notFound`, `.invalidInput`, `.unsupported` or `.mismatch` that names the file and what to do.
+    public convenience init(
+        path: String, options: LoadOptions = LoadOptions(), progress: (any ProgressReporter)? = nil
+    ) throws(ApusError) {
+        try self.init(ModelSource(path: path, options: options), options: options, progress: progress)
+    }
+
+    /// Compiles a model that was opened, or loads its weights if it is compiled.
+    /// - Parameters:
+    ///   - source: The model, opened with the same options.
+    ///   - options: What a user decides.
+    ///   - progress: Told how far the work has come.
+    /// - Throws: `.unsupported` for what the backend does not do, `.invalidInput` for a damaged engine, and whatever
+    ///   reading the weights throws.
+    public convenience init(
+        _ source: ModelSource, options: LoadOptions = LoadOptions(), progress: (any ProgressReporter)? = nil
+    ) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
-        let model = try Importer.importCheckpoint(folder: folder)
-        let tokenizer = try Self.tokenizer(folder: folder, options)
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        try self.init(model, tokenizer: tokenizer, options: options, loadSeconds: seconds, progress: progress)
+        var source = source
+        var compute: Compute?
+        if case .engine(let file) = source.content {
+            let backend = try CPUBackend(threads: options.threads)
+            do throws(ApusError) {
+                compute = .engine(
+                    try file.load(for: backend, plugins: options.plugins, progress: progress), backend)
+            } catch {
+                // A damaged entry of the cache costs time and nothing else.
+                guard source.cacheSlot != nil, error.code != .outOfMemory else { throw error }
+                source = try source.imported(options, warning: EngineCache.warning(error))
+            }
+        }
+        var warnings = source.warnings
+        if compute == nil {
+            let compiled = try Self.compile(source.importedModel(), options, progress)
+            if case .engine(let engine, _) = compiled, let slot = source.cacheSlot,
+                let warning = slot.store(engine, source, progress)
+            {
+                warnings.append(warning)
+            }
+            compute = compiled
+        }
+        guard let compute else { throw ApusError(.internal, "nothing was compiled") }
+        self.init(
+            compute, info: source.info, generation: source.generation, tokenizer: source.tokenizer,
+            options: options, loadSeconds: source.loadSeconds,
+            buildSeconds: (ContinuousClock.now - start) / .seconds(1), warnings: warnings)
     }
 
     /// Compiles a model that was imported, such as one with random weights.
@@ -68,40 +119,55 @@ public final class LanguageModel: @unchecked Sendable {
     ///   - loadSeconds: Seconds the import took.
     ///   - progress: Told how far the build has come.
     /// - Throws: `.unsupported` for what the backend does not do, and whatever reading the weights throws.
-    public init(
+    public convenience init(
         _ model: ImportedModel, tokenizer: Tokenizer? = nil, options: LoadOptions = LoadOptions(),
         loadSeconds: Double = 0, progress: (any ProgressReporter)? = nil
     ) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
-        switch options.backend {
-        case .plugin:
-            let backend = try CPUBackend(threads: options.threads)
-            let engine = try Compiler.compile(
-                model.graph, weights: model.weights, info: model.info,
-                options: CompileOptions(precision: options.precision), backend: backend, progress: progress)
+        let compute = try Self.compile(model, options, progress)
+        self.init(
+            compute, info: model.info, generation: model.generation, tokenizer: tokenizer, options: options,
+            loadSeconds: loadSeconds, buildSeconds: (ContinuousClock.now - start) / .seconds(1), warnings: [])
+    }
+
+    private init(
+        _ compute: Compute, info: ModelInfo, generation: GenerationDefaults, tokenizer: Tokenizer?,
+        options: LoadOptions, loadSeconds: Double, buildSeconds: Double, warnings: [String]
+    ) {
+        self.compute = compute
+        switch compute {
+        case .engine(let engine, _):
             self.engine = engine
-            compute = .engine(engine, backend)
             precision = engine.precision
         case .reference:
             engine = nil
-            compute = .reference(try Interpreter(graph: model.graph, weights: model.weights))
             precision = .f32
         }
-        buildSeconds = (ContinuousClock.now - start) / .seconds(1)
-        self.loadSeconds = loadSeconds
-        self.options = options
+        self.info = info
+        generationDefaults = generation
         self.tokenizer = tokenizer
-        info = model.info
-        generationDefaults = model.generation
+        self.options = options
+        self.loadSeconds = loadSeconds
+        self.buildSeconds = buildSeconds
+        self.warnings = warnings
     }
 
-    private static func tokenizer(folder: String, _ options: LoadOptions) throws(ApusError) -> Tokenizer? {
-        do {
-            return try Tokenizer(folder: options.tokenizerFolder ?? folder)
-        } catch  where error.code == .notFound && !options.requiresTokenizer && options.tokenizerFolder == nil
-        {
-            return nil
+    private static func compile(
+        _ model: ImportedModel, _ options: LoadOptions, _ progress: (any ProgressReporter)?
+    ) throws(ApusError) -> Compute {
+        switch options.backend {
+        case .plugin, .sdpa, .iattention:
+            let backend = try CPUBackend(threads: options.threads)
+            let engine = try Compiler.compile(
+                model.graph, weights: model.weights, info: model.info,
+                options: options.compile, plugins: options.plugins, backend: backend, progress: progress)
+            return .engine(engine, backend)
+        case .reference:
+            return .reference(
+                try Interpreter(
+                    graph: model.graph, weights: model.weights, registry: options.plugins.ops(),
+                    functions: options.plugins.referenceFunctions))
         }
     }
 
@@ -115,7 +181,8 @@ public final class LanguageModel: @unchecked Sendable {
     public func makeExecutor(_ limits: SessionLimits) throws(ApusError) -> any Executor {
         switch compute {
         case .engine(let engine, let backend): try backend.makeExecutor(engine, limits: limits)
-        case .reference(let interpreter): ReferenceExecutor(interpreter, model: info, limits: limits)
+        case .reference(let interpreter):
+            RecomputingExecutor(ReferenceComputer(interpreter), model: info, limits: limits)
         }
     }
 
@@ -147,7 +214,7 @@ public final class LanguageModel: @unchecked Sendable {
     /// Positions of a KV cache that is planned for a call: few calls need a new one.
     private static let contextGrain = 256
     /// Tokens of a pass that keep all cores busy with little memory.
-    private static let defaultChunk = 512
+    static let defaultChunk = 512
 
     /// The generator of the last call, or a new one if that has no room.
     private func generator(for prompts: [[Int32]], _ options: GenerationOptions) throws(ApusError)

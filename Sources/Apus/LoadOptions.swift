@@ -1,20 +1,19 @@
+import ApusCompiler
+public import ApusEngine
 public import ApusGraph
+public import ApusPasses
 import ApusSupport
 
-/// What computes a model.
-public enum BackendKind: String, Sendable, Hashable, CaseIterable {
-    /// The compiled engine, with the AttentionPlugin and its KV cache in place.
-    case plugin
-    /// The reference interpreter: FP32, one op at a time, no cache. Slow; the truth to compare with.
-    case reference
-}
-
 /// How a model is loaded.
-public struct LoadOptions: Sendable, Hashable {
+public struct LoadOptions: Sendable {
     /// Element type of the weights and the KV cache; nil is the checkpoint's own.
     public var precision: ElementType?
-    /// What computes.
+    /// What computes, that is what attention becomes.
     public var backend: BackendKind
+    /// Where keys and values are kept; nil is the first that the backend goes with.
+    public var cache: CacheKind?
+    /// Whether static caches are updated in place where that is proven to be right.
+    public var aliasKVCache: Bool
     /// The device that computes: `cpu`.
     public var device: String
     /// Threads that compute; nil is one for each physical core.
@@ -29,16 +28,25 @@ public struct LoadOptions: Sendable, Hashable {
     public var tokenizerFolder: String?
     /// Whether a model without a tokenizer is an error, rather than a model that takes token ids only.
     public var requiresTokenizer: Bool
+    /// Where engines of folders are kept from one load to the next; nil compiles each time.
+    public var engineCache: EngineCache?
+    /// The plugins that the model may need: those of Apus, and what a program registers beside them.
+    public var plugins: PluginRegistry
+    /// Passes of the program's own, with their places, by which its plugins come into the model.
+    public var passes: [ExtraPass]
 
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
-        precision: ElementType? = nil, backend: BackendKind = .plugin, device: String = "cpu",
-        threads: Int? = nil,
+        precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
+        aliasKVCache: Bool = true, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
-        requiresTokenizer: Bool = false
+        requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
+        plugins: PluginRegistry = .standard, passes: [ExtraPass] = []
     ) {
         self.precision = precision
         self.backend = backend
+        self.cache = cache
+        self.aliasKVCache = aliasKVCache
         self.device = device
         self.threads = threads
         self.batchSize = batchSize
@@ -46,6 +54,16 @@ public struct LoadOptions: Sendable, Hashable {
         self.chunk = chunk
         self.tokenizerFolder = tokenizerFolder
         self.requiresTokenizer = requiresTokenizer
+        self.engineCache = engineCache
+        self.plugins = plugins
+        self.passes = passes
+    }
+
+    /// What the compiler is told.
+    var compile: CompileOptions {
+        CompileOptions(
+            precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache,
+            passes: passes)
     }
 
     /// Checks what can be checked without a model.
@@ -53,11 +71,12 @@ public struct LoadOptions: Sendable, Hashable {
         guard device == "cpu" else {
             throw ApusError(.unsupported, "device: expected cpu, got '\(device)'")
         }
-        guard backend == .plugin || precision == nil || precision == .f32 else {
+        _ = try backend.cache(cache)
+        guard backend != .reference || precision == nil || precision == .f32 else {
             throw ApusError(
                 .unsupported,
                 "precision: the reference backend computes in FP32, got \(precision?.rawValue ?? ""); "
-                    + "leave the precision out or choose the plugin backend")
+                    + "leave the precision out or choose another backend")
         }
         for (name, value) in [("batchSize", batchSize), ("contextLength", contextLength), ("chunk", chunk)] {
             guard let value, value < 1 else { continue }

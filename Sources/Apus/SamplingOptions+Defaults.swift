@@ -1,4 +1,4 @@
-public import ApusFrontend
+public import ApusGraph
 public import ApusRuntime
 
 extension SamplingOptions {

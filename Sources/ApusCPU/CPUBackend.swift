@@ -9,7 +9,7 @@ public final class CPUBackend: Backend {
     public let instructionSet: InstructionSet
     /// Number of threads that compute.
     public let threadCount: Int
-    private let pool: ThreadPool
+    let pool: ThreadPool
     // A table of constants in the C target.
     private nonisolated(unsafe) let kernels: UnsafePointer<apus_kernels>
 
@@ -36,22 +36,64 @@ public final class CPUBackend: Backend {
     /// All kernels of the CPU.
     public var catalog: KernelCatalog { Self.catalog }
 
+    /// The layout that the kernels read weights in.
+    public var weightLayout: Int { Self.weightLayout }
+
+    /// Version of the layout of weights: row-major, as the lowered graph has each.
+    public static let weightLayout = 1
+
+    /// The names of all kernels, in order of preference.
+    public static var kernelNames: [String] { catalog.entries.map(\.kernel) }
+
     private static let catalog = KernelCatalog(
         [
-            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry, AttentionPluginLaunch.entry,
-            GatherLastTokenLaunch.entry,
-        ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries)
+            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry,
+            GatherLastTokenLaunch.entry, CopyLaunch.entry, CatLaunch.entry, PadLaunch.entry,
+            ConvertLaunch.entry, MaskBiasLaunch.entry, KVUpdateLaunch.entry, LogicalNotLaunch.entry,
+            WhereLaunch.entry, SoftmaxLaunch.entry, IndexCopyLaunch.entry, RopeLaunch.entry,
+            MatmulLaunch.entry, AttentionLaunch.entry,
+        ] + NormLaunch.entries + UnaryLaunch.entries + BinaryLaunch.entries + RelationLaunch.entries
+            + ReduceLaunch.entries + TriangleLaunch.entries + GeneratorLaunch.entries + IndexLaunch.entries)
+
+    /// The plugin's kernel for processors.
+    public func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice {
+        guard let kernel = plugin.cpu else { return .none(reason: "plugin \(plugin.id) has no CPU kernel") }
+        if let reason = kernel.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
+        let entry = KernelEntry(
+            op: plugin.op.name, kernel: "cpu.\(plugin.op.name)", inPlace: plugin.inPlace)
+        return .kernel(entry, operands: query.operands)
+    }
 
     /// Makes the launch of a step.
     static func launch(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) -> Launch {
-        switch step.op {
+        if let plugin = step.plugin {
+            return try PluginLaunch(step, context, try context.plugins.plugin(plugin))
+        }
+        return switch step.op {
         case "embedding": try EmbeddingLaunch(step, context)
         case "linear": try LinearLaunch(step, context)
         case "swiglu": try SwiGLULaunch(step, context)
-        case "attention_plugin": try AttentionPluginLaunch(step, context)
         case "gather_last_token": try GatherLastTokenLaunch(step, context)
         case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)
-        case "add", "sub", "mul", "div": try BinaryLaunch(step, context)
+        case "copy": try CopyLaunch(step, context)
+        case "cat": try CatLaunch(step, context)
+        case "pad": try PadLaunch(step, context)
+        case "to": try ConvertLaunch(step, context)
+        case "mask_bias": try MaskBiasLaunch(step, context)
+        case "kv_update": try KVUpdateLaunch(step, context)
+        case "logical_not": try LogicalNotLaunch(step, context)
+        case "where": try WhereLaunch(step, context)
+        case "softmax": try SoftmaxLaunch(step, context)
+        case "triu", "tril": try TriangleLaunch(step, context)
+        case "index", "index_select": try IndexLaunch(step, context)
+        case "index_copy": try IndexCopyLaunch(step, context)
+        case "rope": try RopeLaunch(step, context)
+        case "matmul": try MatmulLaunch(step, context)
+        case "attention": try AttentionLaunch(step, context)
+        case let op where BinaryLaunch.ops.contains(op): try BinaryLaunch(step, context)
+        case let op where RelationLaunch.ops.contains(op): try RelationLaunch(step, context)
+        case let op where ReduceLaunch.ops.contains(op): try ReduceLaunch(step, context)
+        case let op where GeneratorLaunch.ops.contains(op): try GeneratorLaunch(step, context)
         default: try UnaryLaunch(step, context)
         }
     }
@@ -72,7 +114,15 @@ public final class CPUBackend: Backend {
 
     /// Prepares an engine to run on this backend's threads.
     public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
-        try CPUExecutor(engine, limits: limits, kernels: kernels, pool: pool)
+        try engine.plugins.check(engine.plan)
+        return switch engine.plan.cacheMode {
+        case .plugin: try PluginExecutor(engine, limits: limits, kernels: kernels, pool: pool)
+        case .staticCache: try StaticCacheExecutor(engine, limits: limits, kernels: kernels, pool: pool)
+        case .recompute:
+            RecomputingExecutor(
+                try PlanComputer(engine, limits: limits, kernels: kernels, pool: pool), model: engine.info,
+                limits: limits)
+        }
     }
 
     /// Measures how fast all threads together read memory.

@@ -14,39 +14,32 @@ final class Frame {
     let tokens: UnsafeMutablePointer<Int32>
     /// [batch, width] positions for embedding tables; padding repeats position 0.
     let positions: UnsafeMutablePointer<Int32>
-    /// [batch, width] positions for RoPE; −1 is padding.
-    let ropePositions: UnsafeMutablePointer<Int32>
-    /// [batch, width] cache slot of each token; −1 is padding.
-    let slots: UnsafeMutablePointer<Int32>
-    /// [batch, width] sequence of each token.
-    let sequences: UnsafeMutablePointer<Int32>
     /// [batch] tokens cached before the pass.
     let starts: UnsafeMutablePointer<Int32>
-    /// [batch] KV length after the pass.
+    /// [batch] new tokens of each row; in a pass of one token a row, the KV length after the pass.
     let lengths: UnsafeMutablePointer<Int32>
     /// [batch] index of the last valid token of each row.
     let lastTokens: UnsafeMutablePointer<Int32>
     private let storage: UnsafeMutablePointer<Int32>
+    /// The values of the plan's symbols; the executor connects them to the inputs.
+    var symbols: SymbolValues?
     private let limits: SessionLimits
 
     init(limits: SessionLimits) {
         self.limits = limits
         let count = limits.batch * limits.chunk
-        storage = .allocate(capacity: 5 * count + 3 * limits.batch)
-        storage.initialize(repeating: 0, count: 5 * count + 3 * limits.batch)
+        storage = .allocate(capacity: 2 * count + 3 * limits.batch)
+        storage.initialize(repeating: 0, count: 2 * count + 3 * limits.batch)
         tokens = storage
         positions = storage + count
-        ropePositions = storage + 2 * count
-        slots = storage + 3 * count
-        sequences = storage + 4 * count
-        starts = storage + 5 * count
+        starts = storage + 2 * count
         lengths = starts + limits.batch
         lastTokens = lengths + limits.batch
     }
 
     deinit { storage.deallocate() }
 
-    /// The value of a plan's symbol in this pass.
+    /// The value of a free symbol in this pass.
     func value(of symbol: String) -> Int? {
         switch symbol {
         case Bindings.batchSymbol, Bindings.startSymbol: batch
@@ -57,14 +50,30 @@ final class Frame {
     }
 
     /// Number of elements of a shape in this pass.
-    func count(_ dimension: Dimension) -> Int { dimension.evaluate(value(of:)) ?? 0 }
+    func count(_ dimension: Dimension) -> Int {
+        dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
+    }
 
-    /// Takes the inputs of a pass and checks them; returns whether batch or width changed.
+    /// The memory of an input that the frame holds. A static cache's indices are those of the first sequence, which
+    /// all sequences of a pass share.
+    func pointer(of input: String) -> UnsafeMutableRawPointer? {
+        switch input {
+        case Bindings.inputIDs: UnsafeMutableRawPointer(tokens)
+        case Bindings.positionIDs: UnsafeMutableRawPointer(positions)
+        case Bindings.contextLengths, Bindings.endIndex: UnsafeMutableRawPointer(lengths)
+        case Bindings.kvCacheStartIndex, Bindings.startIndex: UnsafeMutableRawPointer(starts)
+        case Bindings.lastTokenIDs: UnsafeMutableRawPointer(lastTokens)
+        default: nil
+        }
+    }
+
+    /// Takes the inputs of a pass and checks them.
+    /// - Throws: `.invalidInput` for counts or ids out of range.
     func load(
         tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,
         maxPositions: Int
-    ) throws(ApusError) -> Bool {
+    ) throws(ApusError) {
         guard (1...limits.batch).contains(batch), (1...limits.chunk).contains(width) else {
             throw ApusError(
                 .invalidInput,
@@ -87,7 +96,7 @@ final class Frame {
                         + "or the row of \(width); choose a larger context")
             }
             starts[row] = Int32(cached)
-            lengths[row] = Int32(cached + new)
+            lengths[row] = Int32(width == 1 ? cached + new : new)
             lastTokens[row] = Int32(new - 1)
             for column in 0..<width {
                 let index = row * width + column
@@ -99,14 +108,9 @@ final class Frame {
                 let isValid = column < new
                 tokens[index] = id
                 positions[index] = isValid ? Int32(cached + column) : 0
-                ropePositions[index] = isValid ? Int32(cached + column) : -1
-                slots[index] = ropePositions[index]
-                sequences[index] = Int32(row)
             }
         }
-        let hasChanged = batch != self.batch || width != self.width
         self.batch = batch
         self.width = width
-        return hasChanged
     }
 }

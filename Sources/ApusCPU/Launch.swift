@@ -10,6 +10,8 @@ import Synchronization
 class Launch {
     /// The plan's step.
     let step: Plan.Step
+    /// The step's position in the plan.
+    var index = 0
 
     init(_ step: Plan.Step) { self.step = step }
 
@@ -22,8 +24,11 @@ class Launch {
     /// Takes the sizes of the next forward passes; called before the first and when they change.
     func resize() {}
 
-    /// Called before every forward pass, on one thread.
-    func reset() {}
+    /// Called before every forward pass, on one thread, once all launches have their sizes.
+    func reset() throws(ApusError) {}
+
+    /// What is wrong with the data when the launch reports a fault.
+    var faultReason: String { "the data have no result" }
 
     /// Runs the share of `worker` of `workers` in a phase.
     func run(phase: Int, worker: Int, workers: Int) {}
@@ -38,18 +43,6 @@ func share(_ count: Int, _ worker: Int, _ workers: Int, grain: Int = 1) -> Range
     return lower..<max(upper, lower)
 }
 
-/// Hands out the indices 0, 1, … to whichever worker is free.
-final class WorkQueue: Sendable {
-    private let next = PaddedCounter()
-
-    /// Starts again at 0; no worker may be taking.
-    func reset() { next.value.store(0, ordering: .relaxed) }
-
-    /// The next index; past the last one when the work is used up.
-    @inline(__always)
-    func take() -> Int { next.value.add(1, ordering: .relaxed).oldValue }
-}
-
 /// What a launch is bound to when an executor is made: pointers, sizes, kernels.
 struct LaunchContext {
     let kernels: UnsafePointer<apus_kernels>
@@ -58,12 +51,51 @@ struct LaunchContext {
     let limits: SessionLimits
     let workers: Int
     let scratch: Scratch
-    /// First byte of each tensor of the plan.
+    /// The values that sizes and positions are computed from.
+    let symbols: SymbolValues
+    /// How large sizes may become.
+    let bounds: SizeBounds
+    /// Where a launch reports what no kernel can answer, such as an index outside a table.
+    let faults: Faults
+    /// First byte of the memory that each tensor of the plan lies in.
     let pointers: [UnsafeMutableRawPointer]
+    let plugins: PluginRegistry
 
     func type(_ tensor: Int?) throws(ApusError) -> TensorType { plan.tensors[try index(tensor)].type }
 
-    func raw(_ tensor: Int?) throws(ApusError) -> UnsafeMutableRawPointer { pointers[try index(tensor)] }
+    /// The first byte of a tensor whose place is known before a pass.
+    func raw(_ tensor: Int?) throws(ApusError) -> UnsafeMutableRawPointer {
+        let index = try index(tensor)
+        let entry = plan.tensors[index]
+        guard let offset = entry.layout.offset.constant else {
+            throw ApusError(
+                .internal, "tensor \(entry.name): its place \(entry.layout) changes with the pass")
+        }
+        return pointers[index] + offset * entry.type.element.byteCount
+    }
+
+    /// A tensor with the sizes and steps of the current pass.
+    func view(_ tensor: Int?) throws(ApusError) -> TensorView {
+        let index = try index(tensor)
+        return try TensorView(plan.tensors[index], pointers[index], symbols)
+    }
+
+    /// An operand that may be absent.
+    func optionalView(_ step: Plan.Step, _ operand: Int) throws(ApusError) -> TensorView? {
+        guard operand < step.operands.count, let tensor = step.operands[operand] else { return nil }
+        return try view(tensor)
+    }
+
+    /// A dimension in the form that is evaluated in each pass.
+    func size(_ dimension: Dimension) throws(ApusError) -> Size { try symbols.size(dimension) }
+
+    /// The most bytes that a tensor of that type may have.
+    func mostBytes(_ type: TensorType) throws(ApusError) -> Int {
+        guard let count = bounds.upperBound(of: type.elementCount) else {
+            throw ApusError(.internal, "no bound for the size of \(type)")
+        }
+        return count * type.element.byteCount
+    }
 
     func floats(_ tensor: Int?) throws(ApusError) -> UnsafeMutablePointer<Float> {
         let index = try index(tensor)
@@ -72,7 +104,7 @@ struct LaunchContext {
                 .internal, "tensor \(plan.tensors[index].name): expected f32, got \(plan.tensors[index].type)"
             )
         }
-        return pointers[index].assumingMemoryBound(to: Float.self)
+        return try raw(tensor).assumingMemoryBound(to: Float.self)
     }
 
     /// The floats of an optional operand, nil if the step has none.
@@ -94,6 +126,25 @@ struct LaunchContext {
         case .bf16: APUS_BF16
         default: throw ApusError(.internal, "no kernel reads \(element.rawValue)")
         }
+    }
+}
+
+/// What went wrong in a pass where kernels cannot throw: the first step that reported a fault.
+final class Faults: Sendable {
+    private let first = PaddedCounter()
+
+    /// Forgets what was reported; no worker may be running.
+    func reset() { first.value.store(0, ordering: .relaxed) }
+
+    /// Reports that the data of step `index` cannot be computed.
+    func report(_ index: Int) {
+        _ = first.value.compareExchange(expected: 0, desired: index + 1, ordering: .relaxed)
+    }
+
+    /// The step that reported first.
+    var step: Int? {
+        let value = first.value.load(ordering: .relaxed)
+        return value == 0 ? nil : value - 1
     }
 }
 

@@ -5,15 +5,17 @@ import ArgumentParser
 @main
 struct ApusTool: ParsableCommand {
     /// What `apus --version` prints.
-    static let version = "0.1.0"
+    static let version = ApusVersion.current
 
     static let configuration = CommandConfiguration(
         commandName: "apus",
         abstract: "Compiles large language models and runs them on this machine.",
         discussion: """
-            A model is a folder as Hugging Face lays it out: config.json, *.safetensors and tokenizer.json.
+            A model is a folder as Hugging Face lays it out (config.json, *.safetensors and tokenizer.json), or an \
+            engine that 'apus compile' made of one.
 
               apus run --model FOLDER --prompt "In the beginning"
+              apus compile --model FOLDER --output model.apus
               apus bench --model FOLDER --isl 512 --osl 128 --depth 0,2048
               apus doctor
 
@@ -21,8 +23,8 @@ struct ApusTool: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, TokenizeCommand.self, SynthCommand.self, BenchCommand.self, InspectCommand.self,
-            DoctorCommand.self,
+            RunCommand.self, CompileCommand.self, TokenizeCommand.self, SynthCommand.self, BenchCommand.self,
+            MatrixCommand.self, InspectCommand.self, DoctorCommand.self,
         ])
 
     static func main() {

@@ -9,15 +9,30 @@ import Synchronization
 public struct CompileOptions: Sendable {
     /// Element type of the weights of matrix products and of the KV cache; nil is the checkpoint's own.
     public var precision: ElementType?
+    /// What attention becomes; the reference backend compiles nothing.
+    public var backend: BackendKind
+    /// Where keys and values are kept; nil is the first that the backend goes with.
+    public var cache: CacheKind?
+    /// Whether static caches are updated in place where that is proven to be right.
+    public var aliasKVCache: Bool
+    /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
+    public var passes: [ExtraPass]
     /// Folder that gets the graph's text before and after each pass; nil for none.
     public var dumpDirectory: String?
     /// Called with the graph before and after each pass, to compare them.
     public var check: PassManager.Check?
 
     /// Makes options.
-    public init(precision: ElementType? = nil, dumpDirectory: String? = nil, check: PassManager.Check? = nil)
-    {
+    public init(
+        precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
+        aliasKVCache: Bool = true, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
+        check: PassManager.Check? = nil
+    ) {
         self.precision = precision
+        self.backend = backend
+        self.cache = cache
+        self.aliasKVCache = aliasKVCache
+        self.passes = passes
         self.dumpDirectory = dumpDirectory
         self.check = check
     }
@@ -36,21 +51,39 @@ public enum Compiler {
     }
 
     /// Runs the passes: from an imported graph to the one that kernels are chosen for.
-    /// - Throws: What a pass throws, and `.unsupported` if an attention layer found no fast kernel, with the reason.
-    public static func lower(_ graph: Graph, info: ModelInfo, options: CompileOptions = CompileOptions())
-        throws(ApusError) -> Lowered
-    {
+    /// - Parameters:
+    ///   - graph: The imported graph.
+    ///   - weights: The values of its parameters: a mask that is one of them is understood by its values.
+    ///   - info: What the model is.
+    ///   - options: What the user decides.
+    ///   - plugins: What the graph may use beside the ops of Apus.
+    /// - Throws: What a pass throws, `.invalidInput` for a backend and a cache that do not go together, and
+    ///   `.unsupported` if an attention layer does not fit the plugin, with the reason.
+    public static func lower(
+        _ graph: Graph, weights: (any WeightSource)? = nil, info: ModelInfo,
+        options: CompileOptions = CompileOptions(), plugins: PluginRegistry = PluginRegistry()
+    ) throws(ApusError) -> Lowered {
         let precision = options.precision ?? info.precision
         guard precision.isFloat else {
             throw ApusError(
                 .invalidInput, "precision: expected FP32, FP16 or BF16, got \(precision.rawValue)")
         }
-        let manager = PassManager(dumpDirectory: options.dumpDirectory, check: options.check)
-        let passes = Pipeline.standard(PipelineOptions(precision: precision, kvCache: precision))
-        let (lowered, reports) = try manager.run(graph, passes)
+        let manager = PassManager(
+            registry: plugins.ops(), weights: weights, dumpDirectory: options.dumpDirectory,
+            check: options.check)
+        let cache = try options.backend.cache(options.cache)
+        guard options.backend != .reference else {
+            throw ApusError(
+                .invalidInput, "the reference backend runs graphs as they are; there is no engine")
+        }
+        let steps = try Pipeline.steps(
+            PipelineOptions(
+                precision: precision, kvCache: precision, backend: options.backend, cache: cache,
+                aliasKVCache: options.aliasKVCache), with: options.passes)
+        let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
         let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
-        guard missed.isEmpty else {
+        guard missed.isEmpty || options.backend != .plugin else {
             throw ApusError(
                 .unsupported,
                 "\(missed.count) attention layer(s) do not fit the attention plugin:"
@@ -65,50 +98,64 @@ public enum Compiler {
     ///   - weights: Where the values of its parameters come from.
     ///   - info: What the model is.
     ///   - options: What the user decides.
+    ///   - plugins: What computes ops that the backend has no kernels of; AttentionPlugin is one of them.
     ///   - backend: The device to choose kernels of and to convert weights with.
     ///   - progress: Told how many bytes of weights are packed.
     /// - Throws: `.unsupported` with every node that has no kernel; whatever reading weights throws.
     public static func compile(
         _ graph: Graph, weights: any WeightSource, info: ModelInfo,
-        options: CompileOptions = CompileOptions(),
-        backend: any Backend, progress: (any ProgressReporter)? = nil
+        options: CompileOptions = CompileOptions(), plugins: PluginRegistry, backend: any Backend,
+        progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let lowered = try lower(graph, info: info, options: options)
-        let draft = try plan(lowered, backend: backend)
-        let store = try emit(draft, lowered.graph, from: weights, backend: backend, progress: progress)
-        return Engine(info: info, plan: draft.plan, weights: store, precision: lowered.precision)
+        let lowered = try lower(graph, weights: weights, info: info, options: options, plugins: plugins)
+        let draft = try plan(lowered, plugins: plugins, backend: backend)
+        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+        let values = draft.weights.map(\.value)
+        try emit(values, lowered.graph, into: store, from: weights, backend: backend, progress: progress)
+        let origin = EngineOrigin(
+            device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
+            cache: try options.backend.cache(options.cache).rawValue,
+            report: lowered.passes.flatMap(\.attention).map(\.description),
+            importHash: try importHash(of: graph, weights),
+            sources: WeightGraph.text(of: lowered.graph, outputs: values))
+        return Engine(
+            info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,
+            origin: origin)
     }
 
     /// Chooses kernels and lays out tensors, without touching any weight.
-    static func plan(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> PlanBuilder.Result {
+    static func plan(
+        _ lowered: Lowered, plugins: PluginRegistry, backend: any Backend
+    ) throws(ApusError) -> PlanBuilder.Result {
         try PlanBuilder.build(
-            lowered.graph, registry: .standard, catalog: backend.catalog,
+            lowered.graph, registry: plugins.ops(), backend: backend, plugins: plugins,
             expressions: WeightExpressions(lowered.graph))
     }
 
     /// The plan of a lowered graph, to be looked at; it holds no weights.
-    public static func dryRun(_ lowered: Lowered, backend: any Backend) throws(ApusError) -> Plan {
-        try plan(lowered, backend: backend).plan
+    public static func dryRun(
+        _ lowered: Lowered, plugins: PluginRegistry, backend: any Backend
+    ) throws(ApusError) -> Plan {
+        try plan(lowered, plugins: plugins, backend: backend).plan
     }
 
-    /// Packs all weights, several at a time.
-    private static func emit(
-        _ draft: PlanBuilder.Result, _ graph: Graph, from source: any WeightSource, backend: any Backend,
-        progress: (any ProgressReporter)?
-    ) throws(ApusError) -> WeightStore {
-        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+    /// Packs all weights, several at a time: `values` of the graph into the regions of the same index.
+    static func emit(
+        _ values: [Value], _ graph: Graph, into store: WeightStore, from source: any WeightSource,
+        backend: any Backend, progress: (any ProgressReporter)?
+    ) throws(ApusError) {
         let expressions = WeightExpressions(graph)
         let packer = WeightPacker(graph: graph, expressions: expressions, source: source, backend: backend)
         let total = store.byteCount
         let completed = Atomic<Int>(0)
         let next = Atomic<Int>(0)
         let failure = Mutex<ApusError?>(nil)
-        let releases = ReleaseCounts(draft.weights.map(\.value), expressions)
+        let releases = ReleaseCounts(values, expressions)
         DispatchQueue.concurrentPerform(iterations: packingThreads) { _ in
             while failure.withLock({ $0 == nil }) {
                 let region = next.add(1, ordering: .relaxed).oldValue
-                guard region < draft.weights.count else { return }
-                let value = draft.weights[region].value
+                guard region < values.count else { return }
+                let value = values[region]
                 do throws(ApusError) {
                     try packer.pack(value, into: store.bytes(of: region))
                 } catch {
@@ -122,7 +169,6 @@ public enum Compiler {
             }
         }
         if let error = failure.withLock({ $0 }) { throw error }
-        return store
     }
 
     /// Reading from the page cache and converting keeps about this many threads busy.

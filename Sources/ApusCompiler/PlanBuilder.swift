@@ -3,6 +3,9 @@ import ApusGraph
 import ApusSupport
 
 /// Selects a kernel for each node of a lowered graph and lists tensors and steps.
+///
+/// Views become layouts over the memory of their operand. A step that makes a tensor dense, or converts it, is added
+/// only where a kernel cannot read it as it lies; several readers share it.
 struct PlanBuilder {
     /// A plan, and the weight expression that fills each of its weight regions.
     struct Result {
@@ -10,102 +13,263 @@ struct PlanBuilder {
         let weights: [(value: Value, name: String, type: TensorType)]
     }
 
+    /// What was already brought into another form.
+    private struct Form: Hashable {
+        let tensor: Int
+        let element: ElementType
+        let isBias: Bool
+    }
+
     private let graph: Graph
     private let registry: OpRegistry
-    private let catalog: KernelCatalog
+    private let backend: any Backend
+    private let plugins: PluginRegistry
     private let expressions: WeightExpressions
+    /// Position of the last node that uses a value; past the end for outputs.
+    private let lastUses: [Int]
     private var tensors: [Plan.Tensor] = []
     private var indices: [Value: Int] = [:]
+    /// Values that are, or look at, the memory of a root.
+    private var residents: [Int: [Value]] = [:]
+    private var forms: [Form: Int] = [:]
     private var weights: [(value: Value, name: String, type: TensorType)] = []
     private var steps: [Plan.Step] = []
     private var unsupported: [String] = []
 
     private init(
-        _ graph: Graph, _ registry: OpRegistry, _ catalog: KernelCatalog, _ expressions: WeightExpressions
+        _ graph: Graph, _ registry: OpRegistry, _ backend: any Backend, _ plugins: PluginRegistry,
+        _ expressions: WeightExpressions
     ) {
         self.graph = graph
         self.registry = registry
-        self.catalog = catalog
+        self.backend = backend
+        self.plugins = plugins
         self.expressions = expressions
+        var lastUses = [Int](repeating: -1, count: graph.valueCount)
+        for (position, node) in graph.nodes.enumerated() {
+            for case let value? in node.operands { lastUses[value.index] = position }
+        }
+        for value in graph.outputs { lastUses[value.index] = graph.nodes.count }
+        self.lastUses = lastUses
     }
 
     /// Builds the plan.
     /// - Throws: `.unsupported` with every node that no kernel serves.
     static func build(
-        _ graph: Graph, registry: OpRegistry, catalog: KernelCatalog, expressions: WeightExpressions
+        _ graph: Graph, registry: OpRegistry, backend: any Backend, plugins: PluginRegistry,
+        expressions: WeightExpressions
     ) throws(ApusError) -> Result {
-        var builder = PlanBuilder(graph, registry, catalog, expressions)
+        var builder = PlanBuilder(graph, registry, backend, plugins, expressions)
         return try builder.build()
     }
 
     private mutating func build() throws(ApusError) -> Result {
         for input in graph.inputs {
-            let name = graph.name(of: input) ?? ""
-            add(input, .input(name))
+            var type = graph.type(of: input)
+            if type.element == .i64 { type.element = Bindings.integerElement }
+            add(input, type, .input(graph.name(of: input) ?? ""))
         }
-        for node in graph.nodes where !node.results.allSatisfy({ expressions[$0] }) { add(node) }
+        for (position, node) in graph.nodes.enumerated()
+        where !node.results.allSatisfy({ expressions[$0] }) {
+            add(node, at: position)
+        }
+        var outputs: [(name: String, tensor: Int)] = []
+        for (position, value) in graph.outputs.enumerated() {
+            let name = position == 0 ? Bindings.logits : graph.name(of: value) ?? "output_\(position)"
+            let tensor = formed(tensor(of: value), as: graph.type(of: value).element, .dense)
+            outputs.append((name, tensor))
+        }
         guard unsupported.isEmpty else {
             throw ApusError(
                 .unsupported,
                 "\(unsupported.count) node(s) have no kernel:" + unsupported.map { "\n  \($0)" }.joined())
         }
-        var outputs: [(name: String, tensor: Int)] = []
-        for (position, value) in graph.outputs.enumerated() {
-            let name = position == 0 ? Bindings.logits : graph.name(of: value) ?? "output_\(position)"
-            outputs.append((name, tensor(of: value)))
-        }
         let plan = Plan(symbols: graph.symbols, tensors: tensors, steps: steps, outputs: outputs)
         return Result(plan: plan, weights: weights)
     }
 
-    private mutating func add(_ value: Value, _ storage: Plan.Storage) {
-        indices[value] = tensors.count
+    // MARK: Tensors
+
+    private mutating func add(
+        _ value: Value, _ type: TensorType, _ storage: Plan.Storage, _ layout: Layout? = nil
+    ) {
         let name = graph.name(of: value) ?? "\(value.index)"
-        tensors.append(Plan.Tensor(name: name, type: graph.type(of: value), storage: storage))
+        indices[value] = append(Plan.Tensor(name: name, type: type, storage: storage, layout: layout))
+        residents[root(of: tensors.count - 1), default: []].append(value)
+    }
+
+    private mutating func append(_ tensor: Plan.Tensor) -> Int {
+        tensors.append(tensor)
+        return tensors.count - 1
+    }
+
+    private func root(of tensor: Int) -> Int {
+        var current = tensor
+        while case .alias(let next) = tensors[current].storage { current = next }
+        return current
     }
 
     /// The tensor of a value; a weight expression gets its region when it is first used.
     private mutating func tensor(of value: Value) -> Int {
         if let index = indices[value] { return index }
         let name = graph.name(of: value) ?? expressions.parameters(of: value).joined(separator: "+")
-        add(value, .weight(weights.count))
+        add(value, graph.type(of: value), .weight(weights.count))
         weights.append((value, name.isEmpty ? "constant_\(weights.count)" : name, graph.type(of: value)))
         return tensors.count - 1
     }
 
-    private mutating func add(_ node: Node) {
-        let operands = node.operands.map { value in value.map { tensor(of: $0) } }
-        // A reshape of a dense tensor is the same bytes.
-        if node.op == "view" || node.op == "unsqueeze", let source = operands[0] {
-            add(node.result, .alias(source))
-            return
+    /// The tensor in an element type and in a form that a kernel reads.
+    private mutating func formed(_ tensor: Int, as element: ElementType, _ form: OperandForm) -> Int {
+        let source = tensors[tensor]
+        let isBias = form.isBias && source.type.element == .bool
+        let isReadable =
+            source.type.element == element && !isBias && form.accepts(source.layout, source.type)
+        if isReadable { return tensor }
+        let key = Form(tensor: tensor, element: isBias ? .f32 : element, isBias: isBias)
+        if let known = forms[key] { return known }
+        let op = isBias ? "mask_bias" : source.type.element == element ? "copy" : "to"
+        let type = TensorType(key.element, source.type.shape)
+        let suffix = op == "copy" ? "dense" : isBias ? "bias" : element.rawValue
+        let result = append(
+            Plan.Tensor(name: "\(source.name).\(suffix)", type: type, storage: .activation))
+        let attributes: [String: Attribute] = op == "to" ? ["element": .element(element)] : [:]
+        let query = KernelQuery(
+            op: op, operands: [source.type], results: [type], attributes: attributes)
+        switch backend.catalog.choose(query, stored: [source.type.element]) {
+        case .kernel(let entry, _):
+            steps.append(
+                Plan.Step(
+                    op: op, kernel: entry.kernel, operands: [tensor], results: [result],
+                    attributes: attributes))
+        case .none(let reason): unsupported.append("\(op) (\(source.name)): \(reason)")
         }
+        forms[key] = result
+        return result
+    }
+
+    // MARK: Nodes
+
+    private mutating func add(_ node: Node, at position: Int) {
         var attributes = node.attributes
-        for name in registry[node.op]?.attributeDefaults.keys.sorted() ?? [] where attributes[name] == nil {
-            attributes[name] = registry[node.op]?.attributeDefaults[name]
+        for (name, value) in registry[node.op]?.attributeDefaults ?? [:] where attributes[name] == nil {
+            attributes[name] = value
         }
+        let call = Plan.Step(op: node.op, kernel: "", operands: [], results: [], attributes: attributes)
+        if addView(node, call) { return }
+        let operands = node.operands.map { value in value.map { tensor(of: $0) } }
         let query = KernelQuery(
             op: node.op, operands: node.operands.map { $0.map { graph.type(of: $0) } },
             results: node.results.map { graph.type(of: $0) }, attributes: attributes)
-        var kernel = ""
-        switch catalog.choose(query) {
-        case .kernel(let name): kernel = name
+        let plugin = plugins.newest(computing: node.op)
+        let stored = operands.map { $0.map { tensors[$0].type.element } }
+        switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored)
+        {
+        case .kernel(let entry, let types):
+            addStep(node, at: position, entry, operands, types, attributes, plugin?.id)
         case .none(let reason):
             let name = graph.name(of: node.result) ?? "%\(node.result.index)"
             unsupported.append("\(node.op) (\(name)): \(reason)")
+            for result in node.results { add(result, graph.type(of: result), .activation) }
         }
-        for (position, result) in node.results.enumerated() {
-            // The second result of the attention plugin is its cache operand, updated in place.
-            if node.op == "attention_plugin", position == 1, let cache = operands[1] {
-                add(result, .alias(cache))
-            } else {
-                add(result, .activation)
+    }
+
+    private mutating func addStep(
+        _ node: Node, at position: Int, _ entry: KernelEntry, _ operands: [Int?], _ types: [TensorType?],
+        _ attributes: [String: Attribute], _ plugin: PluginID?
+    ) {
+        var read: [Int?] = []
+        for (index, operand) in operands.enumerated() {
+            guard let operand, let type = types[index] else {
+                read.append(nil)
+                continue
             }
+            read.append(formed(operand, as: type.element, entry.form(index)))
+        }
+        for (result, operand) in entry.inPlace.sorted(by: { $0.key < $1.key }) {
+            guard operand < read.count, let cache = read[operand] else {
+                unsupported.append("\(node.op): operand \(operand), which it updates in place, is absent")
+                continue
+            }
+            if mustKeep(cache, after: position) {
+                // What a plugin keeps in an operand must be there in the next pass.
+                if plugin != nil {
+                    var reason = "which something else uses too"
+                    if case .weight = tensors[root(of: cache)].storage { reason = "which is a weight" }
+                    unsupported.append("\(node.op): updates %\(tensors[cache].name) in place, \(reason)")
+                }
+                read[operand] = copied(cache)
+            }
+            guard result < node.results.count, let memory = read[operand] else { continue }
+            let value = node.results[result]
+            add(value, tensors[memory].type, .alias(memory), tensors[memory].layout)
+            // What looked at the memory before has had its last use, or the memory would have been copied.
+            residents[root(of: memory)] = [value]
+            forms = forms.filter { $0.value != memory }
+        }
+        for (index, result) in node.results.enumerated() where entry.inPlace[index] == nil {
+            let type = graph.type(of: result)
+            let order = index == 0 ? entry.resultOrder : nil
+            add(result, type, .activation, order.map { .dense(type.shape, order: $0) })
         }
         steps.append(
             Plan.Step(
-                op: node.op, kernel: kernel, operands: operands,
-                results: node.results.compactMap { indices[$0] },
-                attributes: attributes))
+                op: node.op, kernel: entry.kernel, operands: read,
+                results: node.results.compactMap { indices[$0] }, attributes: attributes, plugin: plugin))
+    }
+
+    /// Whether memory that a step would change is needed as it is: by a later step, an output or the next pass.
+    private func mustKeep(_ tensor: Int, after position: Int) -> Bool {
+        let root = root(of: tensor)
+        if case .weight = tensors[root].storage { return true }
+        return residents[root, default: []].contains { lastUses[$0.index] > position }
+    }
+
+    private mutating func copied(_ tensor: Int) -> Int {
+        // A copy of its own: others may share a dense form of the same tensor.
+        let source = tensors[tensor]
+        let result = append(
+            Plan.Tensor(name: "\(source.name).copy", type: source.type, storage: .activation))
+        let query = KernelQuery(op: "copy", operands: [source.type], results: [source.type], attributes: [:])
+        switch backend.catalog.choose(query, stored: [source.type.element]) {
+        case .kernel(let entry, _):
+            steps.append(
+                Plan.Step(
+                    op: "copy", kernel: entry.kernel, operands: [tensor], results: [result], attributes: [:]))
+        case .none(let reason): unsupported.append("copy (\(source.name)): \(reason)")
+        }
+        return result
+    }
+
+    /// Adds the result of an op that only looks at its operand in another way; returns whether it is one.
+    private mutating func addView(_ node: Node, _ call: Plan.Step) -> Bool {
+        guard let operand = node.operands.first ?? nil else { return false }
+        if node.op == "to" { return addConversion(node, of: operand) }
+        let result = graph.type(of: node.result)
+        guard ViewRules.ops.contains(node.op) else { return false }
+        var source = tensor(of: operand)
+        func view(_ source: Plan.Tensor) -> ViewRules.View {
+            ViewRules.view(call, source.type.shape, source.layout, result.shape)
+        }
+        if case .needsCopy = view(tensors[source]) {
+            source = formed(
+                source, as: tensors[source].type.element, OperandForm { $0.isContiguous($1.shape) })
+        }
+        guard case .layout(let layout) = view(tensors[source]) else { return false }
+        let type = TensorType(tensors[source].type.element, result.shape)
+        add(node.result, type, .alias(source), layout)
+        return true
+    }
+
+    /// A conversion that changes no number is left to the readers: many read the narrower type as it is.
+    private mutating func addConversion(_ node: Node, of operand: Value) -> Bool {
+        let source = tensor(of: operand)
+        let from = tensors[source].type.element
+        let to = graph.type(of: node.result).element
+        let isExact = from == to || (to == .f32 && from.isFloat) || (to == .i64 && from == .i32)
+        guard isExact else { return false }
+        add(
+            node.result, TensorType(from, graph.type(of: node.result).shape), .alias(source),
+            tensors[source].layout)
+        return true
     }
 }

@@ -6,8 +6,14 @@ public protocol Backend: Sendable {
     /// The name that `--device` takes, such as `cpu`.
     var name: String { get }
 
+    /// Version of the layout that the backend's kernels read weights in; an engine of another one does not run.
+    var weightLayout: Int { get }
+
     /// The kernels that the compiler may choose.
     var catalog: KernelCatalog { get }
+
+    /// The kernel by which this backend runs a plugin's op, or why it cannot.
+    func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
@@ -17,7 +23,8 @@ public protocol Backend: Sendable {
         _ destinationType: ElementType, count: Int)
 
     /// Prepares an engine to run: plans buffers, allocates KV caches, binds every kernel to its pointers.
-    /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend.
+    /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend, `.notFound` if it needs
+    ///   a plugin that ``Engine/plugins`` lacks.
     func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor
 }
 

@@ -49,11 +49,19 @@ public struct BufferPlan: Sendable {
     }
 
     /// Plans the activations of `plan` for sessions within `limits`.
+    /// - Parameters:
+    ///   - plan: The plan.
+    ///   - limits: The largest sizes.
+    ///   - held: Activations whose memory lies elsewhere, such as the updates of caches.
     /// - Throws: `.internal` if a shape mentions a symbol that limits do not bound.
-    public init(_ plan: Plan, limits: SessionLimits) throws(ApusError) {
+    public init(_ plan: Plan, limits: SessionLimits, held: Set<Int> = []) throws(ApusError) {
+        let bounds = SizeBounds(plan.symbols, limits: limits)
         var intervals: [Interval] = []
-        for (index, tensor) in plan.tensors.enumerated() where tensor.storage == .activation {
-            guard let count = tensor.type.elementCount.evaluate(limits.value(of:)) else {
+        for (index, tensor) in plan.tensors.enumerated()
+        where tensor.storage == .activation && !held.contains(index) {
+            guard let count = bounds.upperBound(of: tensor.type.elementCount),
+                (0...Plan.mostElements).contains(count)
+            else {
                 throw ApusError(
                     .internal, "tensor \(tensor.name): no bound for the size of \(tensor.type)")
             }

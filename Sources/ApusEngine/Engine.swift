@@ -10,14 +10,27 @@ public struct Engine: Sendable {
     public let weights: WeightStore
     /// Element type of the weights of matrix products.
     public let precision: ElementType
+    /// The plugins that the plan's steps were looked up in, and are again when it is prepared to run.
+    public let plugins: PluginRegistry
+    /// How the engine came to be.
+    public let origin: EngineOrigin
 
     /// Makes an engine.
-    public init(info: ModelInfo, plan: Plan, weights: WeightStore, precision: ElementType) {
+    public init(
+        info: ModelInfo, plan: Plan, weights: WeightStore, precision: ElementType,
+        plugins: PluginRegistry = PluginRegistry(),
+        origin: EngineOrigin = EngineOrigin()
+    ) {
         self.info = info
         self.plan = plan
         self.weights = weights
         self.precision = precision
+        self.plugins = plugins
+        self.origin = origin
     }
+
+    /// How keys and values are kept.
+    public var cacheMode: CacheMode { plan.cacheMode }
 
     /// Bytes that a decode step must read.
     ///
@@ -45,8 +58,7 @@ public struct Engine: Sendable {
         let weightBytes = regions.reduce(0) { $0 + weights.regions[$1].byteCount }
         let limits = SessionLimits(batch: batch, chunk: 1, capacity: max(depth, 1))
         let cacheBytes = plan.kvCaches.reduce(0) { sum, cache in
-            let type = plan.tensors[cache.tensor].type
-            return sum + (type.elementCount.evaluate(limits.value(of:)) ?? 0) * type.element.byteCount
+            sum + (plan.byteCount(of: cache.tensor, limits: limits) ?? 0)
         }
         return weightBytes + rows + (depth > 0 ? cacheBytes : 0)
     }

@@ -14,7 +14,8 @@ extension Plan {
             let operands = step.operands.map { $0.map { text(of: $0, buffers) } ?? "none" }
             let results = step.results.map { text(of: $0, buffers) }
             let attributes = step.attributes.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value.text)" }
-            let suffix = attributes.isEmpty ? "" : " {\(attributes.joined(separator: ", "))}"
+            let plugin = step.plugin.map { " of plugin \($0)" } ?? ""
+            let suffix = (attributes.isEmpty ? "" : " {\(attributes.joined(separator: ", "))}") + plugin
             lines.append(
                 "  \(step.kernel)(\(operands.joined(separator: ", "))) → \(results.joined(separator: ", "))\(suffix)"
             )
@@ -34,6 +35,7 @@ extension Plan {
             case .activation: "@\(buffers.offsets[root(of: tensor)] ?? 0)"
             case .alias: "?"
             }
-        return "%\(entry.name) \(place) : \(entry.type)"
+        let layout = entry.layout == .dense(entry.type.shape) ? "" : " \(entry.layout)"
+        return "%\(entry.name) \(place) : \(entry.type)\(layout)"
     }
 }

@@ -13,7 +13,7 @@ public struct Plan: Sendable {
         case input(String)
         /// Memory that steps share, by liveness.
         case activation
-        /// The same bytes as another tensor, by index.
+        /// In the memory of another tensor, by index.
         case alias(Int)
     }
 
@@ -25,12 +25,15 @@ public struct Plan: Sendable {
         public let type: TensorType
         /// Where its bytes are.
         public let storage: Storage
+        /// How its elements lie in the memory of its root.
+        public let layout: Layout
 
-        /// Describes a tensor.
-        public init(name: String, type: TensorType, storage: Storage) {
+        /// Describes a tensor; it is dense unless a layout is given.
+        public init(name: String, type: TensorType, storage: Storage, layout: Layout? = nil) {
             self.name = name
             self.type = type
             self.storage = storage
+            self.layout = layout ?? .dense(type.shape)
         }
     }
 
@@ -46,19 +49,23 @@ public struct Plan: Sendable {
         public let results: [Int]
         /// The op's attributes, with defaults filled in.
         public let attributes: [String: Attribute]
+        /// The plugin whose kernel it is; nil for a kernel of the backend.
+        public let plugin: PluginID?
 
         /// An attribute of the op.
         public func attribute(_ name: String) -> Attribute? { attributes[name] }
 
         /// Describes a launch.
         public init(
-            op: String, kernel: String, operands: [Int?], results: [Int], attributes: [String: Attribute]
+            op: String, kernel: String, operands: [Int?], results: [Int], attributes: [String: Attribute],
+            plugin: PluginID? = nil
         ) {
             self.op = op
             self.kernel = kernel
             self.operands = operands
             self.results = results
             self.attributes = attributes
+            self.plugin = plugin
         }
     }
 
@@ -81,12 +88,24 @@ public struct Plan: Sendable {
         self.outputs = outputs
     }
 
-    /// The tensor whose bytes a tensor shares, itself if none.
+    /// The tensor whose memory a tensor shares, itself if it has its own.
     public func root(of tensor: Int) -> Int {
         var current = tensor
         while case .alias(let next) = tensors[current].storage { current = next }
         return current
     }
+
+    /// Bytes of a tensor in a session within `limits`; nil if nothing bounds it, or no memory could hold it.
+    public func byteCount(of tensor: Int, limits: SessionLimits) -> Int? {
+        let type = tensors[tensor].type
+        guard let count = type.elementCount.evaluate(limits.value(of:)),
+            (0...Self.mostElements).contains(count)
+        else { return nil }
+        return count * type.element.byteCount
+    }
+
+    /// More elements than any machine holds, and few enough that sums of their bytes stay in range.
+    static let mostElements = 1 << 48
 
     /// The inputs that are KV caches, by layer.
     public var kvCaches: [(layer: Int, tensor: Int)] {

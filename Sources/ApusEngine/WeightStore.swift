@@ -13,6 +13,14 @@ public final class WeightStore: Sendable {
         public let offset: Int
         /// Size in bytes.
         public let byteCount: Int
+
+        /// Describes a region.
+        public init(name: String, type: TensorType, offset: Int, byteCount: Int) {
+            self.name = name
+            self.type = type
+            self.offset = offset
+            self.byteCount = byteCount
+        }
     }
 
     /// All regions, by the index that plans use.
@@ -29,11 +37,26 @@ public final class WeightStore: Sendable {
             let count = weight.type.constantShape?.reduce(1, *) ?? 0
             let bytes = count * weight.type.element.byteCount
             regions.append(Region(name: weight.name, type: weight.type, offset: offset, byteCount: bytes))
-            // A page between large weights costs nothing and keeps every row stream aligned.
-            offset = (offset + bytes + 4095) / 4096 * 4096
+            offset = Self.aligned(offset + bytes)
         }
         self.regions = regions
         buffer = try HugeBuffer(byteCount: offset, purpose: "weights")
+    }
+
+    /// A page between large weights costs nothing and keeps every row stream aligned.
+    private static func aligned(_ offset: Int) -> Int { (offset + 4095) / 4096 * 4096 }
+
+    /// Size of the whole that ``init(_:)`` lays regions out in.
+    public static func byteCount(of regions: [Region]) -> Int {
+        regions.last.map { aligned($0.offset + $0.byteCount) } ?? 0
+    }
+
+    /// Takes over a layout; the bytes are zero until they are written.
+    /// - Parameter byteCount: Size of the whole; every region lies within it.
+    /// - Throws: `.outOfMemory`.
+    public init(regions: [Region], byteCount: Int) throws(ApusError) {
+        self.regions = regions
+        buffer = try HugeBuffer(byteCount: byteCount, purpose: "weights")
     }
 
     /// The bytes of a region.

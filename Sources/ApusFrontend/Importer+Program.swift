@@ -35,4 +35,25 @@ extension Importer {
             return model
         }
     }
+
+    /// Adds what a program does not tell: end tokens and how to sample, from the folder of its tokenizer.
+    ///
+    /// - Parameters:
+    ///   - model: An imported program.
+    ///   - folder: May have a `config.json` and a `generation_config.json`; without them nothing changes.
+    /// - Throws: `.invalidInput` for a file that is not understood.
+    public static func adopt(
+        generationOf folder: String, by model: inout ImportedModel
+    ) throws(ApusError) {
+        func read(_ name: String) throws(ApusError) -> ConfigReader? {
+            let path = "\(folder)/\(name)"
+            guard OutputFile.exists(path) else { return nil }
+            return try ConfigReader(try JSON.parse(contentsOfFile: path))
+        }
+        let generation = try read("generation_config.json")
+        guard let config = try read("config.json") ?? generation else { return }
+        model.generation = try GenerationDefaults.read(config: config, generation: generation)
+        model.info.endTokens = model.generation.endTokens
+        model.info.beginToken = model.generation.beginToken
+    }
 }

@@ -19,7 +19,7 @@ public struct OpSpec: Sendable {
     public enum Arity: Sendable { case one, optional, variadic }
 
     /// One operand of an op.
-    public struct Operand: Sendable {
+    public struct Operand: Sendable, Hashable {
         let name: String
         let arity: Arity
 
@@ -32,7 +32,7 @@ public struct OpSpec: Sendable {
     }
 
     /// One attribute of an op.
-    public struct AttributeRule: Sendable {
+    public struct AttributeRule: Sendable, Hashable {
         let name: String
         let kind: AttributeKind
         let fallback: Attribute?
@@ -76,6 +76,11 @@ public struct OpSpec: Sendable {
         self.operands = operands
         self.attributes = attributes
         self.infer = infer
+    }
+
+    /// Whether another spec takes the same operands and attributes.
+    public func hasSameInterface(as other: OpSpec) -> Bool {
+        operands == other.operands && attributes == other.attributes
     }
 
     /// The values that attributes have when they are left out.

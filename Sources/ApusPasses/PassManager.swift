@@ -15,6 +15,12 @@ public struct PassReport: Sendable {
     public let hasChanged: Bool
     /// One line for each attention that the pass met.
     public let attention: [AttentionReport]
+    /// One line for each static cache that the pass met.
+    public let caches: [CacheReport]
+    /// What is known of the attentions' masks after the pass.
+    public let masks: [MaskReport]
+    /// What a user should hear of beside that.
+    public let remarks: [String]
 }
 
 /// Runs passes one after the other: verifies after each that changed something, times, dumps, checks.
@@ -25,14 +31,20 @@ public struct PassManager: Sendable {
 
     /// The ops that may be used.
     public var registry: OpRegistry
+    /// The values of the graphs' parameters, for passes that look at masks and frequencies; nil if not at hand.
+    public var weights: (any WeightSource)?
     /// Folder for the text of the graph before the first pass and after each; nil for none.
     public var dumpDirectory: String?
     /// Called after each pass that changed the graph.
     public var check: Check?
 
     /// Makes a manager.
-    public init(registry: OpRegistry = .standard, dumpDirectory: String? = nil, check: Check? = nil) {
+    public init(
+        registry: OpRegistry = .standard, weights: (any WeightSource)? = nil, dumpDirectory: String? = nil,
+        check: Check? = nil
+    ) {
         self.registry = registry
+        self.weights = weights
         self.dumpDirectory = dumpDirectory
         self.check = check
     }
@@ -50,11 +62,13 @@ public struct PassManager: Sendable {
         var graph = graph
         var fingerprint = graph.fingerprint
         var reports: [PassReport] = []
+        var notes = PassNotes(registry: registry, weights: weights)
         for (index, pass) in passes.enumerated() {
             let before = graph
             let old = fingerprint
             do {
-                var notes = PassNotes(registry: registry)
+                notes.attention = []
+                notes.remarks = []
                 let start = ContinuousClock.now
                 try pass.run(&graph, &notes)
                 let duration = ContinuousClock.now - start
@@ -63,8 +77,8 @@ public struct PassManager: Sendable {
                 reports.append(
                     PassReport(
                         pass: pass.name, duration: duration, nodeCountBefore: before.nodes.count,
-                        nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention)
-                )
+                        nodeCountAfter: graph.nodes.count, hasChanged: hasChanged, attention: notes.attention,
+                        caches: notes.caches, masks: notes.masks, remarks: notes.remarks))
                 if hasChanged {
                     try graph.verify(registry: registry)
                     try check?(pass.name, before, graph)

@@ -1,63 +1,9 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 extension JSON {
     /// Reads and parses a file.
     ///
     /// - Throws: `.notFound` if there is no such file, `.io` if it cannot be read, `.invalidInput` if it is not
     ///   JSON; each names the path.
     public static func parse(contentsOfFile path: String) throws(ApusError) -> JSON {
-        try parse(try readWholeFile(path), source: path)
-    }
-}
-
-/// The bytes of a regular file.
-private func readWholeFile(_ path: String) throws(ApusError) -> [UInt8] {
-    let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else {
-        let code = errno
-        if code == ENOENT || code == ENOTDIR {
-            throw ApusError(.notFound, "\(path): no such file; check the path")
-        }
-        throw ApusError(.io, "\(path): cannot open: \(String(cString: strerror(code)))")
-    }
-    defer { close(file) }
-    var info = stat()
-    guard fstat(file, &info) == 0 else {
-        throw ApusError(.io, "\(path): cannot read its size: \(String(cString: strerror(errno)))")
-    }
-    if info.st_mode & S_IFMT == S_IFDIR {
-        throw ApusError(.io, "\(path): expected a file, got a directory")
-    }
-    // A pipe or a file that grows has no size to trust, so that reading goes on until the end is seen.
-    var bytes: [UInt8] = []
-    var capacity = max(Int(info.st_size), 0) + 4096
-    while true {
-        var failure: Int32 = 0
-        let wanted = capacity
-        let chunk = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
-            while count < wanted, let base = buffer.baseAddress {
-                let got = read(file, base + count, wanted - count)
-                if got > 0 {
-                    count += got
-                } else if got == 0 {
-                    break
-                } else if errno != EINTR {
-                    failure = errno
-                    break
-                }
-            }
-        }
-        guard failure == 0 else {
-            throw ApusError(.io, "\(path): cannot read: \(String(cString: strerror(failure)))")
-        }
-        if bytes.isEmpty { bytes = chunk } else { bytes += chunk }
-        if chunk.count < wanted { return bytes }
-        capacity = 1 << 20
+        try parse(try WholeFile.bytes(path: path), source: path)
     }
 }

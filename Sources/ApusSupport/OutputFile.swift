@@ -13,13 +13,17 @@ public final class OutputFile {
     /// Bytes written so far.
     public private(set) var count = 0
     private var file: Int32
-    private var temporaryPath: String { path + ".partial" }
+    private let temporaryPath: String
 
     /// Creates the file beside its final place.
+    /// - Parameters:
+    ///   - path: The path the file will have.
+    ///   - suffix: Follows the path while the file is written; writers that may meet need different ones.
     /// - Throws: `.io` naming the path.
-    public init(path: String) throws(ApusError) {
+    public init(path: String, suffix: String = ".partial") throws(ApusError) {
         self.path = path
-        file = open(path + ".partial", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        temporaryPath = path + suffix
+        file = open(path + suffix, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw failure("create") }
     }
 

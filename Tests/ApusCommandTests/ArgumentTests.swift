@@ -54,7 +54,8 @@ import Testing
         #expect(command.comparison.benchmark)
         #expect(command.comparison.isl == 7)
         #expect(command.comparison.iterations == 2)
-        #expect(command.model.backend == .reference)
+        #expect(
+            try command.model.backends.variant() == Variant(backend: .reference, cache: .none))
         #expect(command.model.debug)
     }
 
@@ -71,8 +72,44 @@ import Testing
     }
 
     @Test func cachesThatGoWithTheBackendAreAccepted() throws {
-        #expect(try run("--prompt", "x", "--cache", "").model.backend == .plugin)
-        #expect(try run("--prompt", "x", "--backend", "reference").model.cache == "")
+        func variant(_ arguments: String...) throws -> Variant {
+            try #require(
+                try ApusTool.parseAsRoot(["run", "--model", "m", "--prompt", "x"] + arguments) as? RunCommand
+            ).model.backends.variant()
+        }
+        #expect(try variant("--cache", "") == Variant(backend: .plugin, cache: .inPlace))
+        #expect(try variant("--cache", "in_place") == Variant(backend: .plugin, cache: .inPlace))
+        #expect(try variant("--backend", "reference") == Variant(backend: .reference, cache: .none))
+        #expect(try variant("--backend", "sdpa") == Variant(backend: .sdpa, cache: .none))
+        #expect(
+            try variant("--backend", "iattention", "--cache", "static_v2", "--no_alias_kv_cache")
+                == Variant(backend: .iattention, cache: .staticV2, isAliased: false))
+    }
+
+    @Test func listsOfBackendsAndCachesAreAllPairsThatGoTogether() throws {
+        func names(_ arguments: String...) throws -> [String] {
+            try #require(
+                try ApusTool.parseAsRoot(["run", "--model", "m", "--benchmark"] + arguments) as? RunCommand
+            ).model.backends.variants().map(\.name)
+        }
+        #expect(
+            try names("--backend", "all") == [
+                "reference", "sdpa/none", "sdpa/static_v1", "sdpa/static_v2", "iattention/none",
+                "iattention/static_v1", "iattention/static_v2", "plugin",
+            ])
+        #expect(
+            try names("--backend", "all", "--cache", "static_v1", "--no-alias-kv-cache") == [
+                "sdpa/static_v1, copied", "iattention/static_v1, copied",
+            ])
+        #expect(
+            try names("--backend", "sdpa", "--cache", "none,static_v2") == ["sdpa/none", "sdpa/static_v2"])
+        #expect(
+            SummaryRun.rows([.init(backend: .sdpa, cache: .none), .init(backend: .sdpa, cache: .staticV1)])
+                .map(\.name) == ["sdpa/none", "sdpa/static_v1", "sdpa/static_v1, copied"])
+        let report = refusal("run", "--model", "m", "--prompt", "x", "--backend", "all")
+        #expect(
+            report?.diagnostics.hasPrefix(
+                "error: --backend and --cache: expected one backend and one cache, got 8 pairs") == true)
     }
 
     @Test(arguments: [("plugin", "static_v1"), ("plugin", "none"), ("reference", "static_v2")])
@@ -81,15 +118,19 @@ import Testing
         #expect(report?.status == ExitStatus.usage)
         #expect(
             report?.diagnostics.hasPrefix(
-                "error: --backend \(backend) does not go with --cache \(cache). Allowed are --backend plugin, which "
-                    + "keeps its own cache in place, without --cache; and --backend reference --cache none.\n"
+                "error: --backend \(backend) does not go with --cache \(cache). Allowed are --backend reference "
+                    + "with none; --backend sdpa with none, static_v1, static_v2; --backend iattention with none, "
+                    + "static_v1, static_v2; --backend plugin with in_place.\n"
             )
                 == true)
     }
 
     @Test(arguments: [
         (["--precision", "int8"], "Please provide one of 'FP16', 'FP32' or 'BF16'."),
-        (["--backend", "sdpa"], "Please provide one of 'plugin' and 'reference'."),
+        (
+            ["--backend", "cuda"],
+            "Please provide one of 'reference', 'sdpa', 'iattention', 'plugin' or 'all'."
+        ),
         (["--num-tokens", "0"], "--num-tokens: expected a count of at least 1, got 0."),
         (["--batch-size", "-1"], "--batch-size"),
         (["--top-p", "0"], "--top-p: expected a number above 0 and at most 1."),

@@ -6,10 +6,10 @@ import Testing
     private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent()
         .deletingLastPathComponent()
-    private static let fixtures = root.appendingPathComponent("Tests/Fixtures").path
+    static let fixtures = root.appendingPathComponent("Tests/Fixtures").path
 
     /// What a run of `apus` left behind.
-    private struct Outcome {
+    struct Outcome {
         var output: String
         var diagnostics: String
         var status: Int32
@@ -27,7 +27,7 @@ import Testing
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }()
 
-    private func apus(_ arguments: [String], input: String = "", environment: [String: String] = [:]) throws
+    func apus(_ arguments: [String], input: String = "", environment: [String: String] = [:]) throws
         -> Outcome
     {
         let process = Process()
@@ -50,7 +50,7 @@ import Testing
     }
 
     /// A copy of a fixture that a test may spoil.
-    private func copy(_ fixture: String) throws -> TemporaryFile {
+    func copy(_ fixture: String) throws -> TemporaryFile {
         let folder = try TemporaryFile(isFolder: true)
         for name in ["config.json", "model.safetensors", "generation_config.json"] {
             let source = "\(Self.fixtures)/\(fixture)/\(name)"
@@ -218,7 +218,7 @@ import Testing
     }
 
     /// Runs a command that must end with a status and one line that begins with `error:`.
-    private func expectError(_ arguments: [String], status: Int32, containing text: String) throws {
+    func expectError(_ arguments: [String], status: Int32, containing text: String) throws {
         let outcome = try apus(arguments)
         #expect(outcome.reason == .exit, "\(arguments) crashed")
         #expect(outcome.status == status, "\(outcome.diagnostics)")
@@ -242,8 +242,11 @@ import Testing
             (["--input-ids", "1,2", "--num-tokens", "3", "--context-length", "4"], 65, "--context-length 4"),
             (["--input-ids", "1", "--logit-bias", "999=1"], 65, "999"),
             (["--input-ids", "1", "--precision", "FP8"], 64, "'FP16', 'FP32' or 'BF16'"),
-            (["--input-ids", "1", "--backend", "cuda"], 64, "'plugin' and 'reference'"),
-            (["--input-ids", "1", "--cache", "static_v2"], 64, "Allowed are --backend plugin"),
+            (
+                ["--input-ids", "1", "--backend", "cuda"], 64,
+                "'reference', 'sdpa', 'iattention', 'plugin' or 'all'"
+            ),
+            (["--input-ids", "1", "--cache", "static_v2"], 64, "--backend plugin with in_place"),
             (["--input-ids", "1", "--dump-logits", "/nowhere/x.npy"], 74, "/nowhere/x.npy: cannot write"),
             (["--input-ids", "1", "--stop", "x"], 66, "--stop: "),
             (["--input-ids", "1", "--tokenizer", "/nowhere"], 66, "/nowhere/tokenizer.json: no such file"),
@@ -324,7 +327,7 @@ import Testing
 }
 
 /// A file or folder that goes when the test ends.
-private final class TemporaryFile {
+final class TemporaryFile: Sendable {
     let url: URL
 
     init(isFolder: Bool = false) throws {

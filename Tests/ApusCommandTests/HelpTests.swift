@@ -9,11 +9,12 @@ import Testing
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden")
 
-    @Test(arguments: ["apus", "run", "tokenize", "synth", "bench", "inspect", "doctor"])
+    @Test(arguments: ["apus", "run", "compile", "tokenize", "synth", "bench", "matrix", "inspect", "doctor"])
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
-            "run": RunCommand.self, "tokenize": TokenizeCommand.self, "synth": SynthCommand.self,
-            "bench": BenchCommand.self, "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
+            "run": RunCommand.self, "compile": CompileCommand.self, "tokenize": TokenizeCommand.self,
+            "synth": SynthCommand.self, "bench": BenchCommand.self, "matrix": MatrixCommand.self,
+            "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
         ]
         let help =
             if let type = types[command] {
@@ -31,6 +32,6 @@ import Testing
     }
 
     @Test func everyCommandHasAGolden() {
-        #expect(ApusTool.configuration.subcommands.count == 6)
+        #expect(ApusTool.configuration.subcommands.count == 7)
     }
 }

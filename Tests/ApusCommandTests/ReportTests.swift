@@ -16,7 +16,8 @@ import Testing
     private func report(_ results: [GenerationResult]) -> RunReport {
         RunReport(
             sequences: results.map { RunReport.Sequence(prompt: [1, 2], result: $0) }, precision: .fp16,
-            backend: .plugin, threads: 2, loadSeconds: 0.1, buildSeconds: 0.2, peakMemoryBytes: 1 << 30)
+            variant: Variant(backend: .plugin, cache: .inPlace), threads: 2, loadSeconds: 0.1,
+            buildSeconds: 0.2, peakMemoryBytes: 1 << 30)
     }
 
     private func keys(_ value: JSONValue) -> [String] {
@@ -79,16 +80,17 @@ import Testing
         for key in ["tpot_ms", "decode_tokens_per_second", "gigabytes_per_second", "read_floor_percent"] {
             #expect(text.contains("\"\(key)\":null"))
         }
-        #expect(row(outputLength: 1).cells[10] == "–")
+        #expect(row(outputLength: 1).cells[11] == "–")
     }
 
     @Test func summaryHasTheNamesOfRunLLM() {
         let summary = SummaryRun.Summary(
-            backend: "plugin", precision: .fp16,
+            backend: "plugin", cache: "in_place", precision: .fp16,
             setting: BenchmarkSetting(batch: 2, inputLength: 8, outputLength: 3, depth: 0),
             times: GenerationTimes(firstToken: [0.1], total: [0.5]), compileSeconds: nil)
         for line in [
-            "Backend: plugin", "Model Precision: FP16", "Batch size: 2", "Median(FPS): 4.000",
+            "Backend: plugin", "Cache: in_place", "Model Precision: FP16", "Batch size: 2",
+            "Median(FPS): 4.000",
             "Mean(FPS): 4.000",
             "Median-Latency(ms): 500.000", "Mean-Latency(ms): 500.000", "Latency-StdDev(ms): 0.000",
             "Compile Time(s): –", "TTFT(ms): 100.000", "TPOT(ms): 200.000",

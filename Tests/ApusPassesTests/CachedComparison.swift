@@ -11,14 +11,18 @@ struct CachedComparison {
     let tolerance: Double
     let hasCache: Bool
     let isLastOnly: Bool
+    /// Names of the caches in the order of the outputs that update them.
+    let cacheNames: [String]
     let steps: Int
 
     init(_ before: Graph, _ after: Graph, tolerance: Double) {
         self.before = before
         self.after = after
         self.tolerance = tolerance
-        hasCache =
-            before.input(named: "context_lengths") == nil && after.input(named: "context_lengths") != nil
+        hasCache = ["context_lengths", "start_idx"].contains {
+            before.input(named: $0) == nil && after.input(named: $0) != nil
+        }
+        cacheNames = after.inputs.compactMap(after.name(of:)).filter { $0.contains("_cache_") }
         isLastOnly =
             before.input(named: "last_token_ids") == nil && after.input(named: "last_token_ids") != nil
         steps = Seeded.sizes(before)["S"] ?? 1
@@ -55,8 +59,8 @@ struct CachedComparison {
                 let error = difference(reference, outputs[index])
                 #expect(error <= tolerance, "\(label), output \(index), tokens \(start)..<\(end)")
             }
-            for (index, tensor) in outputs.dropFirst(before.outputs.count).enumerated() {
-                caches["kv_cache_\(index)"] = tensor
+            for (name, tensor) in zip(cacheNames, outputs.dropFirst(before.outputs.count)) {
+                caches[name] = tensor
             }
             start = end
         }
@@ -84,6 +88,9 @@ struct CachedComparison {
             } else if name == "kvcache_start_index" {
                 let count = range.lowerBound == 0 ? 0 : batch
                 piece[name] = Tensor(.i32, [count], ints: .init(repeating: range.lowerBound, count: count))
+            } else if name == "start_idx" || name == "end_idx" {
+                let index = name == "start_idx" ? range.lowerBound : range.upperBound
+                piece[name] = Tensor(type.element, [], ints: [index])
             } else if name == "last_token_ids" {
                 piece[name] = Tensor(.i32, [batch], ints: .init(repeating: range.count - 1, count: batch))
             } else {

@@ -6,7 +6,8 @@ import Foundation
 /// A text file with a graph before and after a pass.
 ///
 /// Lines `// key: value` come first: `pass` (or `pipeline`), `case`, and if needed `precision`, `kv-cache`,
-/// `tolerance` (of the largest value), `compare` (`prefill`: do not try a decode step). Then `// --- before`, the graph, and
+/// `backend`, `cache` and `alias` (`off`) of a pipeline, `tolerance` (of the largest value), `compare` (`prefill`: do
+/// not try a decode step; `logits`: the first output alone). Then `// --- before`, the graph, and
 /// `// --- after` with the graph or `// --- after: unchanged`.
 struct GoldenFile: Sendable, CustomStringConvertible {
     let path: String
@@ -64,9 +65,13 @@ struct GoldenFile: Sendable, CustomStringConvertible {
         get throws {
             let name = header["pass"] ?? ""
             if name == "pipeline" {
-                let precision =
-                    header["precision"] == "f16" ? PipelineOptions(precision: .f16, kvCache: .f16) : .init()
-                return Pipeline.standard(precision)
+                let element: ElementType = header["precision"] == "f16" ? .f16 : .f32
+                let backend = header["backend"].flatMap(BackendKind.init) ?? .plugin
+                return Pipeline.standard(
+                    PipelineOptions(
+                        precision: element, kvCache: element, backend: backend,
+                        cache: try backend.cache(header["cache"].flatMap(CacheKind.init)),
+                        aliasKVCache: header["alias"] != "off"))
             }
             guard let pass = Pipeline.all[name] else {
                 throw ApusError(.notFound, "\(path): there is no pass '\(name)'")

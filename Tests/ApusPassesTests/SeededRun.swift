@@ -76,7 +76,8 @@ enum Seeded {
         if type.element.isFloat { return Tensor(type.element, shape, floats: numbers(name, count)) }
         let steps = shape.last ?? 1
         switch name {
-        case "position_ids": return Tensor(type.element, shape, ints: (0..<count).map { $0 % steps })
+        case "position_ids", "cache_position":
+            return Tensor(type.element, shape, ints: (0..<count).map { $0 % steps })
         case "context_lengths":
             return Tensor(type.element, shape, ints: [Int](repeating: sizes["S"] ?? 1, count: count))
         case "last_token_ids":
@@ -89,8 +90,10 @@ enum Seeded {
         }
     }
 
-    static func inputs(_ graph: Graph) throws -> [String: Tensor] {
-        let sizes = sizes(graph)
+    static func inputs(_ graph: Graph) throws -> [String: Tensor] { try inputs(graph, sizes(graph)) }
+
+    /// Inputs for these sizes of the symbols.
+    static func inputs(_ graph: Graph, _ sizes: [String: Int]) throws -> [String: Tensor] {
         var inputs: [String: Tensor] = [:]
         for value in graph.inputs {
             let name = graph.name(of: value) ?? ""

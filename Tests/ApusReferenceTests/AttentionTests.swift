@@ -170,7 +170,11 @@ struct PluginCase {
         ([9], [], 9, "sequence 0: 9 tokens do not fit a cache of 8"),
         ([3], [], 2, "sequence 0: context length 3 from position 0 does not fit 2 rows"),
         ([2], [7], 2, "sequence 0: 9 tokens do not fit a cache of 8"),
-        ([-1], [0], 1, "sequence 0: context length -1 from position 0 does not fit 1 rows"),
+        ([-1], [0], 2, "sequence 0: context length -1 from position 0 does not fit 2 rows"),
+        (
+            [2], [0], 1,
+            "sequence 0: expected context length 0 + 1, which kvcache_start_index and the new tokens make, got 2"
+        ),
         ([1], [0, 0], 1, "kvcache_start_index: expected 0 or 1 elements, got 2"),
     ])
     func lengthsThatDoNotFitAreErrors(lengths: [Int], start: [Int], steps: Int, message: String) throws {

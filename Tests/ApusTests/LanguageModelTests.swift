@@ -89,7 +89,7 @@ import Testing
         #expect(
             message(LoadOptions(precision: .f16, backend: .reference))
                 == "precision: the reference backend computes in FP32, got f16; "
-                + "leave the precision out or choose the plugin backend")
+                + "leave the precision out or choose another backend")
         #expect(message(LoadOptions(batchSize: 0)) == "batchSize: expected at least 1, got 0")
         #expect(message(LoadOptions(chunk: -1)) == "chunk: expected at least 1, got -1")
         #expect(message(LoadOptions(threads: 0)) == "threads: expected 1…1024, got 0")

@@ -152,10 +152,14 @@ struct AttentionData {
         (a.q_heads, a.kv_heads, a.head_dim) = (c.heads.q, c.heads.kv, c.dim)
         (a.q_token_stride, a.q_batch_stride) = (c.heads.q * c.dim, queries * c.heads.q * c.dim)
         (a.out_token_stride, a.out_batch_stride) = (a.q_token_stride, a.q_batch_stride)
-        (a.kv_row_stride, a.kv_head_stride) = (c.dim, capacity * c.dim)
-        a.kv_batch_stride = c.heads.kv * capacity * c.dim
+        (a.q_head_stride, a.out_head_stride) = (c.dim, c.dim)
+        (a.k_row_stride, a.k_head_stride) = (c.dim, capacity * c.dim)
+        a.k_batch_stride = c.heads.kv * capacity * c.dim
+        (a.v_row_stride, a.v_head_stride) = (a.k_row_stride, a.k_head_stride)
+        a.v_batch_stride = a.k_batch_stride
         (a.causal, a.window, a.scale, a.softcap) = (c.causal ? 1 : 0, c.window, 0.25, c.softcap)
         (a.mask_row_stride, a.mask_head_stride) = (capacity, queries * capacity)
+        a.mask_key_stride = 1
         a.mask_batch_stride = c.heads.q * queries * capacity
         out.withUnsafeMutableBufferPointer { out in
             q.withUnsafeBufferPointer { q in

@@ -30,7 +30,8 @@ import Testing
                         var a = apus_linear()
                         a.w = w8.baseAddress
                         a.dtype = w.dtype
-                        (a.n, a.k, a.m, a.ldx, a.ldy) = (shape.n, shape.k, shape.m, ldx, ldy)
+                        (a.n, a.k, a.ldw, a.m) = (shape.n, shape.k, shape.k, shape.m)
+                        (a.ldx, a.ldy) = (ldx, ldy)
                         a.x = x.baseAddress
                         a.y = y.baseAddress
                         a.bias = bias == nil ? nil : b.baseAddress

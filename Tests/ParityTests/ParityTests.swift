@@ -1,3 +1,4 @@
+import Apus
 import ApusCPU
 import ApusCompiler
 import ApusEngine

@@ -5,43 +5,54 @@ import CApusCPU
 
 /// Copies rows of an embedding table, widened to FP32; workers share the tokens.
 final class EmbeddingLaunch: Launch {
-    static let entry = KernelEntry(op: "embedding", kernel: "cpu.embedding") { query in
+    static let entry = KernelEntry(
+        op: "embedding", kernel: "cpu.embedding", forms: [.dense, .strided.orNarrow]
+    ) { query in
         guard query.results[0].element == .f32 else { return "result \(query.results[0]) is not f32" }
-        guard query.operands[1]?.element == .i64 || query.operands[1]?.element == .i32 else {
-            return "indices are not integers"
-        }
-        return nil
+        guard query.operands[0]?.element.isFloat == true else { return "the table is not floating-point" }
+        guard query.operands[0]?.shape[1].constant != nil else { return "the table's width is not constant" }
+        return query.rankRefusal
     }
 
     private let kernels: UnsafePointer<apus_kernels>
-    private let table: UnsafeMutableRawPointer
+    private let table: TensorView
     private let dtype: apus_dtype
     private let width: Int
-    private let ids: UnsafeMutablePointer<Int32>
-    private let y: UnsafeMutablePointer<Float>
-    private let count: Dimension
-    private let frame: Frame
-    private var rows = 0
+    private let ids: TensorView
+    private let y: TensorView
+    private let faults: Faults
+    private var nest = apus_nest()
 
     init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
-        let type = try context.type(step.operands[0])
         kernels = context.kernels
-        table = try context.raw(step.operands[0])
-        dtype = try LaunchContext.dtype(type.element)
-        width = type.shape[1].constant ?? 0
-        ids = try context.raw(step.operands[1]).assumingMemoryBound(to: Int32.self)
-        y = try context.floats(step.results[0])
-        count = try context.type(step.operands[1]).elementCount
-        frame = context.frame
+        faults = context.faults
+        table = try context.view(step.operands[0])
+        dtype = try LaunchContext.dtype(table.element)
+        width = table.type.shape[1].constant ?? 0
+        ids = try context.view(step.operands[1])
+        y = try context.view(step.results[0])
         super.init(step)
     }
 
-    override func resize() { rows = frame.count(count) }
+    override var faultReason: String { "an index is outside the table" }
+
+    override func resize() {
+        apus_nest_begin(&nest)
+        var axis = 0
+        while axis < ids.rank {
+            apus_nest_add(&nest, ids.size(axis), y.stride(axis), ids.stride(axis), 0, 0)
+            axis += 1
+        }
+        apus_nest_end(&nest)
+    }
 
     override func run(phase: Int, worker: Int, workers: Int) {
-        let range = share(rows, worker, workers)
-        guard !range.isEmpty else { return }
-        kernels.pointee.embedding(
-            table, dtype, width, ids + range.lowerBound, y + range.lowerBound * width, range.count)
+        var nest = nest
+        let range = share(nest.count, worker, workers)
+        let fault = apus_embedding_strided(
+            kernels, table.pointer, dtype, table.size(0), width, ids.element.code, ids.pointer, y.floats,
+            &nest,
+            range.lowerBound, range.upperBound)
+        if fault != 0 { faults.report(index) }
     }
 }

@@ -42,14 +42,16 @@ final class LinearLaunch: Launch {
         rowCount = .product(x.shape.dropLast())
         self.context = context
         arguments = apus_linear(
-            w: try context.raw(step.operands[1]), dtype: try LaunchContext.dtype(weight.element), n: n, k: k,
+            w: try context.raw(step.operands[1]), ldw: k, dtype: try LaunchContext.dtype(weight.element),
+            n: n,
+            k: k,
             x: try context.floats(step.operands[0]), ldx: k, m: 0, bias: try context.optionalFloats(step, 2),
             y: try context.floats(step.results[0]), ldy: n)
         super.init(step)
     }
 
     override var scratchBytes: Int {
-        let rows = rowCount.evaluate(context.limits.value(of:)) ?? 0
+        let rows = context.bounds.upperBound(of: rowCount) ?? 0
         let (n, k) = (arguments.n, arguments.k)
         return max(
             kernels.pointee.linear_scratch_bytes(rows, n, k), kernels.pointee.linear_scratch_bytes(1, n, k))
@@ -67,7 +69,7 @@ final class LinearLaunch: Launch {
         block = max(context.workers == 1 ? arguments.n : block, 1)
     }
 
-    override func reset() { queue.reset() }
+    override func reset() throws(ApusError) { queue.reset() }
 
     override func run(phase: Int, worker: Int, workers: Int) {
         var arguments = arguments

@@ -49,7 +49,8 @@ struct BenchmarkRow: Equatable {
 
     /// The columns of the Markdown table.
     static let columns = [
-        ("model", false), ("device", false), ("precision", false), ("backend", false), ("batch", true),
+        ("model", false), ("device", false), ("precision", false), ("backend", false), ("cache", false),
+        ("batch", true),
         ("isl", true), ("osl", true), ("depth", true), ("threads", true), ("TTFT ms", true),
         ("TPOT ms", true),
         ("prefill tok/s", true), ("decode tok/s", true), ("GB/s", true), ("% of floor", true),
@@ -59,7 +60,7 @@ struct BenchmarkRow: Equatable {
     /// The cells under ``columns``.
     var cells: [String?] {
         [
-            model, device, precision, backend, "\(setting.batch)", "\(setting.inputLength)",
+            model, device, precision, backend, cache, "\(setting.batch)", "\(setting.inputLength)",
             "\(setting.outputLength)", "\(setting.depth)", "\(threads)",
             Figures.decimal(times.ttft * 1000, 1), Figures.decimal(tpot.map { $0 * 1000 }, 2),
             Figures.short(prefillRate), Figures.short(decodeRate), Figures.decimal(gigabytesPerSecond, 1),

@@ -18,7 +18,9 @@ struct BenchmarkTable {
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
         for precision in command.precision?.values.map(Optional.some) ?? [nil] {
-            try measure(precision, threadCounts, machines, bar) { row in rows.append(row) }
+            for variant in try command.backends.variants() {
+                try measure(precision, variant, threadCounts, machines, bar) { row in rows.append(row) }
+            }
         }
         bar?.finish()
         let output = ByteOutput.standardOutput
@@ -50,17 +52,26 @@ struct BenchmarkTable {
     }
 
     private func measure(
-        _ precision: Precision?, _ threadCounts: [Int], _ machines: [Int: Machine], _ bar: ProgressBar?,
+        _ precision: Precision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine],
+        _ bar: ProgressBar?,
         _ append: (BenchmarkRow) -> Void
     ) throws {
         ProcessMemory.resetPeak()
         let start = ContinuousClock.now
-        let imported = try importModel(precision)
-        let loadSeconds = (ContinuousClock.now - start) / .seconds(1)
-        for setting in settings { try setting.check(imported.info) }
-        let options = LoadOptions(
-            precision: precision?.element, backend: command.backend.kind, threads: threadCounts.first)
-        let model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
+        let options = variant.options(precision: precision?.element, threads: threadCounts.first)
+        let model: LanguageModel
+        let loadSeconds: Double
+        if let path = command.model {
+            let source = try ModelSource(path: path, options: options)
+            for setting in settings { try setting.check(source.info) }
+            model = try LanguageModel(source, options: options, progress: bar)
+            loadSeconds = model.loadSeconds
+        } else {
+            let imported = try importConfig(precision)
+            loadSeconds = (ContinuousClock.now - start) / .seconds(1)
+            for setting in settings { try setting.check(imported.info) }
+            model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
+        }
         bar?.finish()
         for threads in threadCounts {
             for setting in settings {
@@ -71,9 +82,9 @@ struct BenchmarkTable {
                 append(
                     BenchmarkRow(
                         model: name, device: "cpu", precision: (Precision(model.precision) ?? .fp32).rawValue,
-                        backend: command.backend.rawValue, cache: command.backend.cacheName, setting: setting,
+                        backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
-                        bytesPerStep: model.engine.map { Self.bytesPerStep($0, setting) },
+                        bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },
                         bandwidth: machines[threads]?.readBandwidth ?? .nan,
                         peakMemoryBytes: ProcessMemory.peakBytes(), buildSeconds: model.buildSeconds,
                         loadSeconds: loadSeconds))
@@ -99,15 +110,14 @@ struct BenchmarkTable {
         return try benchmark.run(warmup: command.warmup, iterations: command.iterations)
     }
 
-    private func importModel(_ precision: Precision?) throws(ApusError) -> ImportedModel {
-        if let folder = command.model { return try Importer.importCheckpoint(folder: folder) }
+    private func importConfig(_ precision: Precision?) throws(ApusError) -> ImportedModel {
         let path = command.config ?? ""
         let json = try JSON.parse(contentsOfFile: path)
         return try Importer.importConfig(
             json, seed: command.seed, element: (precision ?? Precision(config: json)).element)
     }
 
-    /// The folder's name; for a config the folder that holds it, or its own name.
+    /// The folder's or engine's name; for a config the folder that holds it, or its own name.
     private var name: String {
         let parts = (command.model ?? command.config ?? "").split(separator: "/").map(String.init)
         if command.model == nil, parts.count > 1, parts.last == "config.json" {
@@ -116,8 +126,10 @@ struct BenchmarkTable {
         return parts.last ?? ""
     }
 
-    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each.
-    static func bytesPerStep(_ engine: Engine, _ setting: BenchmarkSetting) -> Double {
+    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each. Nil without a
+    /// cache, where reading is not what a step takes its time for.
+    static func bytesPerStep(_ engine: Engine, _ setting: BenchmarkSetting) -> Double? {
+        guard engine.cacheMode != .recompute else { return nil }
         let steps = setting.outputLength - 1
         guard steps > 0 else { return 0 }
         let start = setting.depth + setting.inputLength

@@ -15,7 +15,7 @@ struct BenchCommand: ParsableCommand {
               apus bench --config config.json --random-weights --precision FP16
             """)
 
-    @Option(help: ArgumentHelp("Folder of the model.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Folder of the model, or an engine.", valueName: "path"))
     var model: String?
 
     @Option(
@@ -51,11 +51,8 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp("Threads that compute (default: one for each physical core).", valueName: "n,..."))
     var threads: CommaList<Int>?
 
-    @Option(
-        help: ArgumentHelp(
-            "What computes: kernels with the AttentionPlugin, or the slow FP32 interpreter.",
-            valueName: "name"))
-    var backend = BackendChoice.plugin
+    @OptionGroup
+    var backends: BackendFlags
 
     @Option(help: ArgumentHelp("Timed generations of each row.", valueName: "n"))
     var iterations = 5
@@ -70,6 +67,7 @@ struct BenchCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
+        _ = try backends.variants()
         switch (model, config) {
         case (nil, nil), (.some, .some):
             throw ValidationError("Give either --model, or --config with --random-weights.")

@@ -19,6 +19,7 @@ struct RunCommand: ParsableCommand {
               apus run --model FOLDER --prompt "In the beginning" --num-tokens 64
               apus run --model FOLDER --input-ids 1,2,3 --json
               apus run --model FOLDER --benchmark --isl 2048 --num-tokens 128
+              apus run --model FOLDER --benchmark --backend all --isl 512 --num-tokens 64
             """)
 
     @OptionGroup(title: "Model options")
@@ -45,7 +46,11 @@ struct RunCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
+        let pairs = try model.backends.variants()
         if comparison.benchmark {
+            guard !comparison.runsPyTorch || pairs.count == 1 else {
+                throw ValidationError("--enable-pytorch-run compares with one --backend and one --cache.")
+            }
             guard input.prompt.isEmpty, input.inputIDs.isEmpty else {
                 throw ValidationError("--benchmark makes up its own ids; leave out --prompt and --input-ids.")
             }
@@ -55,6 +60,7 @@ struct RunCommand: ParsableCommand {
         } else if input.prompt.isEmpty, input.inputIDs.isEmpty {
             throw ValidationError("Give --prompt, --input-ids or --benchmark.")
         }
+        if !comparison.benchmark { _ = try model.backends.variant() }
         if comparison.runsPyTorch, !sampling.isPlainGreedy {
             throw ValidationError(
                 "--enable-pytorch-run compares greedy tokens; leave out the sampling flags.")

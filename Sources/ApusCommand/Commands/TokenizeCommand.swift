@@ -8,7 +8,7 @@ struct TokenizeCommand: ParsableCommand {
         abstract: "Turn text into token ids, or ids into text.",
         discussion: """
             Prints the ids of --text with spaces between them, or the text of --ids. A folder with only the \
-            tokenizer's files is enough. With --jsonl each line holds a JSON string and gives one line of JSON, an \
+            tokenizer's files is enough, and so is an engine. With --jsonl each line holds a JSON string and gives one line of JSON, an \
             array of ids; with --decode each line holds an array of ids and gives a string.
 
               apus tokenize --model FOLDER --text "Hello world"
@@ -16,7 +16,7 @@ struct TokenizeCommand: ParsableCommand {
               apus tokenize --model FOLDER --jsonl texts.jsonl > ids.jsonl
             """)
 
-    @Option(help: ArgumentHelp("Folder with tokenizer.json.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Folder with tokenizer.json, or an engine.", valueName: "path"))
     var model: String
 
     @Option(parsing: .unconditional, help: ArgumentHelp("Text to encode.", valueName: "text"))
@@ -51,7 +51,7 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     func run() throws {
-        let tokenizer = try Tokenizer(folder: model)
+        let tokenizer = try Tokenizer.load(path: model)
         let output = ByteOutput.standardOutput
         if let text {
             let ids = try tokenizer.encode(text, addSpecialTokens: !noSpecialTokens)

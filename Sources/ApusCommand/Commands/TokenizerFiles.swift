@@ -2,22 +2,15 @@ import Apus
 
 /// The files of a tokenizer, on their way into a new folder.
 struct TokenizerFiles {
-    /// What a folder may hold; all but the first may be absent.
-    static let names = [
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json",
-        "merges.txt", "tokenizer.model", "chat_template.jinja",
-    ]
-
     private let files: [(name: String, file: MappedFile)]
 
     /// Opens the files of a folder.
     /// - Throws: `.notFound` if there is no `tokenizer.json`.
     init(folder: String) throws(ApusError) {
         var files: [(name: String, file: MappedFile)] = []
-        for name in Self.names {
+        for name in Tokenizer.fileNames {
             let path = "\(folder)/\(name)"
-            guard name == Self.names[0] || OutputFile.exists(path) else { continue }
+            guard name == Tokenizer.fileNames[0] || OutputFile.exists(path) else { continue }
             files.append((name, try MappedFile(path: path)))
         }
         self.files = files
@@ -35,7 +28,7 @@ struct TokenizerFiles {
     /// Writes a tokenizer whose tokens are the 256 bytes, and an end token if the model has room for one.
     static func writeByteLevel(to folder: String, vocabularySize: Int) throws(ApusError) {
         let special = vocabularySize > 256 ? ["<|endoftext|>"] : []
-        let target = try OutputFile(path: "\(folder)/\(names[0])")
+        let target = try OutputFile(path: "\(folder)/\(Tokenizer.fileNames[0])")
         try target.write(Tokenizer.byteLevelTokenizerJSON(specialTokens: special).text() + "\n")
         try target.finish()
     }

@@ -2,7 +2,10 @@ import ArgumentParser
 
 /// Flags of `apus run` that time it or set it beside PyTorch.
 struct ComparisonFlags: ParsableArguments {
-    @Flag(help: "Time whole generations of random ids; prints a summary and no text.")
+    @Flag(
+        help: ArgumentHelp(
+            "Time whole generations of random ids; prints a summary and no text.",
+            discussion: "With several backends or caches it prints a table, a row for each pair."))
     var benchmark = false
 
     @Option(help: ArgumentHelp("Prompt length of the benchmark.", valueName: "n"))

@@ -3,7 +3,8 @@ import ArgumentParser
 /// Flags of `apus run` that say which model runs and how it is compiled.
 struct ModelFlags: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Folder with config.json, *.safetensors and a tokenizer.", valueName: "folder"))
+        help: ArgumentHelp(
+            "Folder with config.json, *.safetensors and a tokenizer, or an engine.", valueName: "path"))
     var model: String
 
     @Option(help: ArgumentHelp("Folder with tokenizer.json, if it is not the model's.", valueName: "folder"))
@@ -14,17 +15,8 @@ struct ModelFlags: ParsableArguments {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
-    @Option(
-        help: ArgumentHelp(
-            "What computes: kernels with the AttentionPlugin, or the slow FP32 interpreter.",
-            valueName: "name"))
-    var backend = BackendChoice.plugin
-
-    @Option(
-        help: ArgumentHelp(
-            "Kind of KV cache. plugin has its own, updated in place: leave this out. reference: none.",
-            valueName: "kind"))
-    var cache = ""
+    @OptionGroup
+    var backends: BackendFlags
 
     @Option(
         name: [.customLong("context-length"), .customLong("context_length")],
@@ -36,13 +28,15 @@ struct ModelFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Threads that compute (default: one for each physical core).", valueName: "n"))
     var threads: Int?
 
+    @OptionGroup(title: "Engine cache options")
+    var engineCache: EngineCacheFlags
+
     @Flag(help: "Tell on standard error what is imported, compiled and chosen.")
     var debug = false
 
     mutating func validate() throws {
         try Counts.check(contextLength, "--context-length")
         try Counts.check(threads, "--threads")
-        try backend.check(cache: cache)
     }
 }
 

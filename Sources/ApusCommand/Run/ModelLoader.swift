@@ -2,48 +2,66 @@ import Apus
 
 /// Loads the model that the flags name, in steps, so that wrong input is refused before weights are packed.
 struct ModelLoader {
-    let imported: ImportedModel
-    let tokenizer: Tokenizer?
+    /// The model, opened.
+    let source: ModelSource
     private let flags: ModelFlags
-    private let seconds: Double
+    private var options: LoadOptions
 
-    /// Reads config, headers of the weights, and the tokenizer.
-    /// - Parameter requiresTokenizer: Whether a folder without a tokenizer is an error.
+    /// Reads config, headers of the weights, and the tokenizer; or the header of an engine.
+    /// - Parameter requiresTokenizer: Whether a model without a tokenizer is an error.
     /// - Throws: what reading them throws; `.unsupported` for a precision the backend does not compute in.
     init(_ flags: ModelFlags, requiresTokenizer: Bool) throws(ApusError) {
-        let start = ContinuousClock.now
         self.flags = flags
-        imported = try Importer.importCheckpoint(folder: flags.model)
-        do {
-            tokenizer = try Tokenizer(folder: flags.tokenizer ?? flags.model)
-        } catch {
-            guard error.code == .notFound, flags.tokenizer == nil else { throw error }
-            guard !requiresTokenizer else {
-                throw ApusError(
-                    .notFound,
-                    "--prompt: \(flags.model) has no tokenizer.json to make tokens with; name a folder that has one "
-                        + "with --tokenizer, or give token ids with --input-ids")
-            }
-            tokenizer = nil
+        options = LoadOptions(
+            threads: flags.threads,
+            tokenizerFolder: flags.tokenizer, engineCache: flags.engineCache.cache)
+        source = try ModelSource(path: flags.model, options: options)
+        guard source.tokenizer != nil || !requiresTokenizer else {
+            throw ApusError(
+                .notFound,
+                "--prompt: \(flags.model) has no tokenizer.json to make tokens with; name a folder that has one "
+                    + "with --tokenizer, or give token ids with --input-ids")
         }
-        seconds = (ContinuousClock.now - start) / .seconds(1)
+    }
+
+    /// Reads a model by its path, without its weights.
+    static func importModel(_ path: String) throws(ApusError) -> ImportedModel {
+        try Importer.importCheckpoint(folder: path)
     }
 
     /// What the model is.
-    var info: ModelInfo { imported.info }
+    var info: ModelInfo { source.info }
 
-    /// Compiles the model; shows progress on a terminal.
-    func load(batchSize: Int, contextLength: Int?) throws(ApusError) -> LanguageModel {
-        let options = LoadOptions(
-            precision: flags.precision?.element, backend: flags.backend.kind, threads: flags.threads,
+    /// Turns text into tokens and back; nil if there is none.
+    var tokenizer: Tokenizer? { source.tokenizer }
+
+    /// Compiles the model for a backend and cache, or loads its engine; shows progress on a terminal.
+    ///
+    /// Among several variants the reference backend computes in FP32, whatever the others compute in.
+    func load(
+        _ variant: Variant, isOneOfMany: Bool = false, batchSize: Int, contextLength: Int?
+    ) throws(ApusError) -> LanguageModel {
+        let isReference = isOneOfMany && variant.backend == .reference
+        var options = variant.options(
+            precision: isReference ? nil : flags.precision?.element, threads: flags.threads,
             batchSize: batchSize, contextLength: contextLength)
         if flags.debug { try describe(options) }
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
-        let model = try LanguageModel(
-            imported, tokenizer: tokenizer, options: options, loadSeconds: seconds, progress: bar)
+        let model = try LanguageModel(source, options: options, progress: bar)
+        bar?.finish()
+        for warning in model.warnings { Self.tell("warning: \(warning)") }
         if flags.debug { describe(model) }
         return model
+    }
+
+    /// Refuses what needs the checkpoint itself.
+    /// - Throws: `.unsupported` that names the flag.
+    func requireFolder(for flag: String) throws(ApusError) {
+        guard OutputFile.isFolder(source.path) else {
+            throw ApusError(
+                .unsupported, "\(flag): needs the model's folder, got the engine \(source.path)")
+        }
     }
 
     /// Tells on standard error what was imported and what each pass did.
@@ -52,15 +70,26 @@ struct ModelLoader {
             "model \(info.modelType): \(info.layerCount) layers, vocabulary \(info.vocabularySize), "
                 + "\(info.maxPositions) positions, \(info.precision.rawValue); end tokens \(info.endTokens)")
         Self.tell("tokenizer: " + (tokenizer.map { "\($0.vocabularySize) tokens" } ?? "none"))
-        guard options.backend == .plugin else { return }
+        guard options.backend != .reference else { return }
+        guard case .imported(let imported) = source.content else {
+            if case .engine(let file) = source.content {
+                Self.tell("engine \(file.path): content \(XXHash64.text(file.header.contentHash))")
+                for line in file.manifest.origin.report { Self.tell("  \(line)") }
+            }
+            return
+        }
         let lowered = try Compiler.lower(
-            imported.graph, info: info, options: CompileOptions(precision: options.precision))
+            imported.graph, weights: imported.weights, info: info,
+            options: CompileOptions(
+                precision: options.precision, backend: options.backend, cache: options.cache,
+                aliasKVCache: options.aliasKVCache))
         for pass in lowered.passes {
             let change =
                 pass.hasChanged ? "\(pass.nodeCountBefore) → \(pass.nodeCountAfter) nodes" : "no change"
             Self.tell(
                 "pass \(pass.pass): \(change), \(Figures.duration(seconds: pass.duration / .seconds(1)))")
             for line in pass.attention { Self.tell("  \(line)") }
+            for line in pass.caches { Self.tell("  \(line)") }
         }
     }
 
@@ -86,15 +115,5 @@ struct ModelLoader {
         // Standard error may be closed; that is no reason to stop.
         try? ByteOutput.standardError.line(line)
         try? ByteOutput.standardError.flush()
-    }
-}
-
-extension BackendChoice {
-    /// What the library calls it.
-    var kind: BackendKind {
-        switch self {
-        case .plugin: .plugin
-        case .reference: .reference
-        }
     }
 }

@@ -10,7 +10,7 @@ struct RunReport {
 
     var sequences: [Sequence]
     var precision: Precision
-    var backend: BackendChoice
+    var variant: Variant
     var threads: Int
     var loadSeconds: Double
     var buildSeconds: Double
@@ -54,8 +54,8 @@ struct RunReport {
             ("decode_tokens_per_second", number(stats.decodeTokensPerSecond)),
             ("peak_memory_bytes", peakMemoryBytes.map { .int($0) } ?? .null),
             ("load_seconds", number(loadSeconds)), ("build_seconds", number(buildSeconds)),
-            ("precision", .string(precision.rawValue)), ("backend", .string(backend.rawValue)),
-            ("cache", .string(backend.cacheName)), ("batch_size", .int(sequences.count)),
+            ("precision", .string(precision.rawValue)), ("backend", .string(variant.backend.rawValue)),
+            ("cache", .string(variant.cacheName)), ("batch_size", .int(sequences.count)),
             ("threads", .int(threads)),
         ])
     }

@@ -1,6 +1,7 @@
 import Apus
 
-/// The part of `apus run` behind `--benchmark`: whole generations of random ids, summed up as run_llm.py does.
+/// The part of `apus run` behind `--benchmark`: whole generations of random ids, summed up as run_llm.py does, or as
+/// a table when several backends and caches are asked for.
 struct SummaryRun {
     let command: RunCommand
 
@@ -14,65 +15,98 @@ struct SummaryRun {
             batch: command.input.batchSize ?? 1, inputLength: comparison.isl,
             outputLength: command.input.tokenCount ?? InputFlags.defaultTokenCount, depth: 0)
         let loader = try ModelLoader(command.model, requiresTokenizer: false)
+        if comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         try setting.check(loader.info, flags: "--isl or --num-tokens")
-        let model = try loader.load(batchSize: setting.batch, contextLength: nil)
-        let seed = command.sampling.seed
         let prompts = GenerationBenchmark.randomIDs(
-            batch: setting.batch, count: setting.inputLength, vocabularySize: model.info.vocabularySize,
-            seed: seed)
+            batch: setting.batch, count: setting.inputLength, vocabularySize: loader.info.vocabularySize,
+            seed: command.sampling.seed)
+        let variants = Self.rows(try command.model.backends.variants())
+        var summaries: [Summary] = []
+        for variant in variants {
+            summaries.append(
+                try measure(variant, loader, setting, prompts, isOneOfMany: variants.count > 1))
+        }
+        if comparison.runsPyTorch { summaries += try pytorch(summaries[0], prompts) }
+        let output = ByteOutput.standardOutput
+        if command.json {
+            try output.line(JSONValue.object([("benchmark", .array(summaries.map(\.json)))]).text())
+        } else if variants.count > 1 {
+            try output.write(SummaryTable(summaries).text)
+        } else {
+            try output.write(summaries.map(\.text).joined(separator: "\n"))
+        }
+        try output.flush()
+    }
+
+    /// The rows of a table: beside each static cache that is updated in place the same copied, to show the difference.
+    static func rows(_ variants: [Variant]) -> [Variant] {
+        guard variants.count > 1 else { return variants }
+        return variants.flatMap { variant in
+            variant.cache.isStatic && variant.isAliased
+                ? [variant, Variant(backend: variant.backend, cache: variant.cache, isAliased: false)]
+                : [variant]
+        }
+    }
+
+    private func measure(
+        _ variant: Variant, _ loader: ModelLoader, _ setting: BenchmarkSetting, _ prompts: [[Int32]],
+        isOneOfMany: Bool
+    ) throws(ApusError) -> Summary {
+        let model = try loader.load(
+            variant, isOneOfMany: isOneOfMany, batchSize: setting.batch, contextLength: nil)
         let benchmark = try GenerationBenchmark(
             model.makeExecutor(setting.limits(chunk: BenchmarkSetting.chunk)), setting, prompts: prompts,
-            seed: seed)
-        let times = try benchmark.run(warmup: 1, iterations: comparison.iterations)
-        let precision = Precision(model.precision) ?? .fp32
-        var summaries = [
-            Summary(
-                backend: command.model.backend.rawValue, precision: precision, setting: setting, times: times,
-                compileSeconds: model.buildSeconds)
-        ]
-        if comparison.runsPyTorch {
-            let request = PyTorchComparison.Request(
-                model: command.model.model, precision: precision, prompts: prompts,
-                tokenCount: setting.outputLength, endTokens: [], threads: model.backend?.threadCount ?? 1,
-                iterations: comparison.iterations)
-            switch try PyTorchComparison.run(request, showsDiagnostics: command.model.debug) {
-            case .unavailable(let reason):
-                try ByteOutput.standardError.line("--enable-pytorch-run: \(reason)")
-                try ByteOutput.standardError.flush()
-            case .compared(let comparison):
-                summaries += comparison.runs.map {
-                    Summary(
-                        backend: $0.name, precision: precision, setting: setting, times: $0.run.times,
-                        compileSeconds: nil)
-                }
+            seed: command.sampling.seed)
+        let times = try benchmark.run(warmup: 1, iterations: command.comparison.iterations)
+        return Summary(
+            backend: variant.backend.rawValue, cache: variant.cacheName,
+            precision: Precision(model.precision) ?? .fp32, setting: setting, times: times,
+            compileSeconds: model.buildSeconds, threads: model.backend?.threadCount ?? 1)
+    }
+
+    private func pytorch(_ own: Summary, _ prompts: [[Int32]]) throws -> [Summary] {
+        let request = PyTorchComparison.Request(
+            model: command.model.model, precision: own.precision, prompts: prompts,
+            tokenCount: own.setting.outputLength, endTokens: [], threads: own.threads,
+            iterations: command.comparison.iterations)
+        switch try PyTorchComparison.run(request, showsDiagnostics: command.model.debug) {
+        case .unavailable(let reason):
+            try ByteOutput.standardError.line("--enable-pytorch-run: \(reason)")
+            try ByteOutput.standardError.flush()
+            return []
+        case .compared(let comparison):
+            return comparison.runs.map {
+                Summary(
+                    backend: $0.name, cache: nil, precision: own.precision, setting: own.setting,
+                    times: $0.run.times, compileSeconds: nil, threads: own.threads)
             }
         }
-        let text =
-            command.json
-            ? JSONValue.object([("benchmark", .array(summaries.map(\.json)))]).text() + "\n"
-            : summaries.map(\.text).joined(separator: "\n")
-        try ByteOutput.standardOutput.write(text)
-        try ByteOutput.standardOutput.flush()
     }
 
     /// Figures under the names that run_llm.py gives them, and those that it lacks.
     struct Summary {
         var backend: String
+        /// Nil where the backend's name tells.
+        var cache: String?
         var precision: Precision
         var setting: BenchmarkSetting
         var times: GenerationTimes
         /// Seconds to compile; nil where nothing is compiled.
         var compileSeconds: Double?
+        var threads = 1
+
+        /// Median time between tokens in seconds; nil for one token.
+        var tpot: Double? { times.tpot(outputLength: setting.outputLength) }
 
         /// Names and values; FPS counts whole generations a second, as there.
         var facts: [(name: String, value: JSONValue)] {
             let total = Statistics(times.total)
             let batch = Double(setting.batch)
             let rates = Statistics(times.total.map { batch / $0 })
-            let tpot = times.tpot(outputLength: setting.outputLength)
             func number(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
             return [
-                ("Backend", .string(backend)), ("Model Precision", .string(precision.rawValue)),
+                ("Backend", .string(backend)), ("Cache", cache.map { .string($0) } ?? .null),
+                ("Model Precision", .string(precision.rawValue)),
                 ("Batch size", .int(setting.batch)), ("ISL", .int(setting.inputLength)),
                 ("OSL", .int(setting.outputLength)), ("Median(FPS)", number(rates.median)),
                 ("Mean(FPS)", number(rates.mean)), ("Median-Latency(ms)", number(total.median * 1000)),

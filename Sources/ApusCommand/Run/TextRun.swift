@@ -11,20 +11,23 @@ struct TextRun {
     /// Writes text, or the JSON object, to standard output.
     func run() throws {
         let input = command.input
+        let variant = try command.model.backends.variant()
         let given = try input.sequences()
         let loader = try ModelLoader(command.model, requiresTokenizer: given == nil)
+        if command.comparison.runsPyTorch { try loader.requireFolder(for: "--enable-pytorch-run") }
         let prompts = try input.batch(given ?? encodedPrompts(loader))
         let options = try options(loader, prompts)
         try check(prompts, options, loader.info)
         let dump = try command.dumpLogits.map { path throws(ApusError) in
             try NPYWriter(path: path, columns: loader.info.vocabularySize)
         }
-        let model = try loader.load(batchSize: prompts.count, contextLength: command.model.contextLength)
+        let model = try loader.load(
+            variant, batchSize: prompts.count, contextLength: command.model.contextLength)
         let results = try generate(model, prompts, options, dump)
         try dump?.finish()
         var report = RunReport(
             sequences: zip(prompts, results).map { RunReport.Sequence(prompt: $0, result: $1) },
-            precision: Precision(model.precision) ?? .fp32, backend: command.model.backend,
+            precision: Precision(model.precision) ?? .fp32, variant: variant,
             threads: model.backend?.threadCount ?? 1, loadSeconds: model.loadSeconds,
             buildSeconds: model.buildSeconds, peakMemoryBytes: ProcessMemory.peakBytes())
         if !command.json { try output.line(report.figures) }
@@ -78,7 +81,7 @@ struct TextRun {
         return GenerationOptions(
             // Without --num-tokens a short context is no error, unless it is full already.
             maxNewTokens: input.tokenCount ?? max(min(InputFlags.defaultTokenCount, room), 1),
-            sampling: command.sampling.options(loader.imported.generation), ignoreEnd: input.ignoresEndTokens,
+            sampling: command.sampling.options(loader.source.generation), ignoreEnd: input.ignoresEndTokens,
             stopStrings: input.stop)
     }
 

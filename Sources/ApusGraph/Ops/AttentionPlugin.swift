@@ -1,17 +1,20 @@
 extension OpSpec {
-    static let attentionPlugin = OpSpec(
+    package static let attentionPlugin = OpSpec(
         "attention_plugin", .engine,
         "RoPE, KV cache write and causal attention in one op. packed_qkv [B, S, (Hq+2Hkv)·D], kv_cache "
             + "[B, 2, Hkv, capacity, D] updated in place, context_lengths i32[B], rope_cos_sin f32[1|B, P, R], "
-            + "kvcache_start_index i32[0|B], q_norm and k_norm [D] → output [B, S, Hq, D], kv_cache",
+            + "kvcache_start_index i32[0|B], q_norm and k_norm [D], attention_mask i32[B, S, ⌈S/32⌉], "
+            + "attention_pos_ids i32[B, S] → output [B, S, Hq, D], kv_cache",
         operands: [
             .one("packed_qkv"), .one("kv_cache"), .one("context_lengths"), .one("rope_cos_sin"),
             .one("kvcache_start_index"), .optional("q_norm"), .optional("k_norm"),
+            .optional("attention_mask"), .optional("attention_pos_ids"),
         ],
         attributes: [
             .required("num_q_heads", .int), .required("num_kv_heads", .int), .required("head_size", .int),
             .required("attention_scale", .float), .optional("sliding_window_size", 0),
             .optional("softcap", 0.0), .optional("qk_norm_eps", 0.0),
+            .optional("enable_tree_attention", false),
         ]
     ) { c in
         let (heads, kvHeads, size) = (c.int("num_q_heads"), c.int("num_kv_heads"), c.int("head_size"))
@@ -20,7 +23,7 @@ extension OpSpec {
                 "C1", "\(heads) query heads, \(kvHeads) key heads and head size \(size) do not go together")
             return nil
         }
-        let width = Dimension((heads + 2 * kvHeads) * size)
+        let width = (Dimension(heads) + 2 * Dimension(kvHeads)) * Dimension(size)
         guard c[0].rank == 3, c[0].shape[2] == width else {
             c.fail("C2", "expected packed_qkv [B, S, \(width)], got \(c[0])")
             return nil
@@ -35,8 +38,10 @@ extension OpSpec {
             "expected context_lengths i32[\(c[0].shape[0])], got \(c[2])")
         let rotary = c[3].rank == 3 ? c[3].shape[2].constant : nil
         c.require(
-            c[3].element == .f32 && rotary.map { $0 <= size && $0 % 2 == 0 } == true, "C5",
-            "expected rope_cos_sin f32[1|B, positions, R] with an even R up to \(size), got \(c[3])")
+            c[3].element == .f32 && rotary.map { $0 <= size && $0 % 2 == 0 } == true
+                && (c[3].shape[0] == 1 || c[3].shape[0] == c[0].shape[0]), "C5",
+            "expected rope_cos_sin f32[1|\(c[0].shape[0]), positions, R] with an even R up to \(size), got \(c[3])"
+        )
         c.require(
             c[4].element == .i32 && c[4].rank == 1, "C6", "expected kvcache_start_index i32[0|B], got \(c[4])"
         )
@@ -51,6 +56,21 @@ extension OpSpec {
         c.require(
             c.int("sliding_window_size") >= 0 && c.float("softcap") >= 0, "C9",
             "sliding_window_size and softcap must not be negative")
+        c.require(
+            (c.optional(7) != nil) == c.bool("enable_tree_attention")
+                && (c.optional(8) != nil) == c.bool("enable_tree_attention"), "C10",
+            "attention_mask, attention_pos_ids and enable_tree_attention go together")
+        if let mask = c.optional(7) {
+            c.require(
+                mask.element == .i32 && mask.rank == 3 && mask.shape[0] == c[0].shape[0], "C11",
+                "expected attention_mask i32[\(c[0].shape[0]), S, ⌈S/32⌉], got \(mask)")
+        }
+        if let positions = c.optional(8) {
+            c.require(
+                positions.element == .i32 && positions.rank == 2 && positions.shape[0] == c[0].shape[0],
+                "C12",
+                "expected attention_pos_ids i32[\(c[0].shape[0]), S|1], got \(positions)")
+        }
         return [
             TensorType(c[0].element, [c[0].shape[0], c[0].shape[1], Dimension(heads), Dimension(size)]), c[1],
         ]

@@ -17,7 +17,7 @@ extension OpSpec {
         attributes: [.required("value", .literal)]
     ) { c in
         guard let literal = c.literal("value") else { return nil }
-        let count = literal.type.constantShape?.reduce(1, *)
+        let count = literal.type.constantShape == nil ? nil : literal.type.elementCount.constant
         c.require(count != nil, "C1", "expected a constant shape, got \(literal.type)")
         c.require(
             literal.values.count == 1 || literal.values.count == count, "C2",

@@ -11,6 +11,42 @@ extension Graph {
     }
 }
 
+extension Attribute {
+    /// Reads attributes in the text form of ``text(of:)``.
+    /// - Throws: `.invalidInput` with source, line, what was expected and what was found.
+    public static func parse(_ text: String, source: String) throws(ApusError) -> [String: Attribute] {
+        var parser = try Parser(text, source: source)
+        return try parser.parseOnlyAttributes()
+    }
+}
+
+extension Dimension {
+    /// Reads the text form of a dimension, such as `2*S + 1`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "dimension") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseDimension() }
+    }
+}
+
+extension Symbol {
+    /// Reads the text form of a symbol, such as `S in 1...64` or `P = value(%start_idx) in 0...63`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "symbol") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseSymbol() }
+    }
+}
+
+extension TensorType {
+    /// Reads the text form of a type, such as `f32[B, S, 256]`.
+    /// - Throws: `.invalidInput` with source and what was expected.
+    public init(parsing text: String, source: String = "type") throws(ApusError) {
+        var parser = try Parser(text, source: source)
+        self = try parser.parseWhole { parser throws(ApusError) in try parser.parseType() }
+    }
+}
+
 private struct Parser {
     private var lexer: Lexer
     private var token: Lexer.Token
@@ -57,6 +93,13 @@ private struct Parser {
         return value
     }
 
+    /// Something that is all there is of the text.
+    mutating func parseWhole<T>(_ parse: (inout Parser) throws(ApusError) -> T) throws(ApusError) -> T {
+        let result = try parse(&self)
+        guard token == .end else { throw expected("the end") }
+        return result
+    }
+
     mutating func parseGraph() throws(ApusError) -> Graph {
         guard try expectName("'graph'") == "graph" else { throw expected("'graph'") }
         guard case .symbol(let name) = token else { throw expected("a graph name such as @main") }
@@ -87,17 +130,21 @@ private struct Parser {
     private mutating func parseSymbols() throws(ApusError) {
         repeat {
             try advance()
-            let name = try expectName("a symbol")
-            let definition = try accept("=") ? try parseDefinition() : nil
-            guard try expectName("'in'") == "in" else { throw expected("'in'") }
-            let lower = try expectInt()
-            try expect("...")
-            let upper = try expectInt()
-            guard lower <= upper else {
-                throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
-            }
-            graph.symbols.append(Symbol(name, lower...upper, definition))
+            graph.symbols.append(try parseSymbol())
         } while token == .punctuation(",")
+    }
+
+    mutating func parseSymbol() throws(ApusError) -> Symbol {
+        let name = try expectName("a symbol")
+        let definition = try accept("=") ? try parseDefinition() : nil
+        guard try expectName("'in'") == "in" else { throw expected("'in'") }
+        let lower = try expectInt()
+        try expect("...")
+        let upper = try expectInt()
+        guard lower <= upper else {
+            throw lexer.error("empty range \(lower)...\(upper) of symbol '\(name)'", line: line)
+        }
+        return Symbol(name, lower...upper, definition)
     }
 
     private mutating func parseDefinition() throws(ApusError) -> Symbol.Definition {
@@ -154,18 +201,7 @@ private struct Parser {
             if try !accept(",") { break }
         }
         try expect(")")
-        var attributes: [String: Attribute] = [:]
-        if try accept("{") {
-            while token != .punctuation("}") {
-                let key = try expectName("an attribute")
-                try expect("=")
-                guard attributes.updateValue(try parseAttribute(), forKey: key) == nil else {
-                    throw lexer.error("attribute '\(key)' is given twice", line: line)
-                }
-                if try !accept(",") { break }
-            }
-            try expect("}")
-        }
+        let attributes = token == .punctuation("{") ? try parseAttributes() : [:]
         try expect(":")
         var results: [Value] = []
         for (index, name) in names.enumerated() {
@@ -178,7 +214,30 @@ private struct Parser {
         graph.nodes.append(Node(op: op, operands: operands, attributes: attributes, results: results))
     }
 
-    private mutating func parseType() throws(ApusError) -> TensorType {
+    /// Attributes in braces.
+    private mutating func parseAttributes() throws(ApusError) -> [String: Attribute] {
+        var attributes: [String: Attribute] = [:]
+        try expect("{")
+        while token != .punctuation("}") {
+            let key = try expectName("an attribute")
+            try expect("=")
+            guard attributes.updateValue(try parseAttribute(), forKey: key) == nil else {
+                throw lexer.error("attribute '\(key)' is given twice", line: line)
+            }
+            if try !accept(",") { break }
+        }
+        try expect("}")
+        return attributes
+    }
+
+    /// A text that is attributes in braces and nothing else.
+    mutating func parseOnlyAttributes() throws(ApusError) -> [String: Attribute] {
+        let attributes = try parseAttributes()
+        guard token == .end else { throw expected("end of text") }
+        return attributes
+    }
+
+    mutating func parseType() throws(ApusError) -> TensorType {
         guard case .name(let name) = token, let element = ElementType(rawValue: name) else {
             throw expected("an element type such as f32")
         }
@@ -198,7 +257,7 @@ private struct Parser {
         return shape
     }
 
-    private mutating func parseDimension() throws(ApusError) -> Dimension {
+    mutating func parseDimension() throws(ApusError) -> Dimension {
         let isNegative = try accept("-")
         var sum = try parseProduct()
         if isNegative { sum = Dimension(0) - sum }

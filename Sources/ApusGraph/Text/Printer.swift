@@ -30,6 +30,12 @@ extension Graph {
 }
 
 extension Attribute {
+    /// Attributes as graphs write them, by name: `{a = 1, b = "x"}`; ``parse(_:source:)`` reads them back.
+    public static func text(of attributes: [String: Attribute]) -> String {
+        let list = attributes.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value.text)" }
+        return "{\(list.joined(separator: ", "))}"
+    }
+
     /// The text form.
     public var text: String {
         switch self {

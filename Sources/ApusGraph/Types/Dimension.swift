@@ -1,7 +1,8 @@
 /// One dimension of a shape: an integer polynomial over named symbols, such as `256`, `B`, `2*S` or `S + T`.
 ///
 /// Polynomials are kept in a canonical form, so two dimensions that are equal for all values of their symbols
-/// and only sums and products compare equal with `==`. A coefficient beyond what an `Int` counts stays at its bound.
+/// and only sums and products compare equal with `==`. A coefficient beyond the range of `Int` stays at its end, so
+/// that arithmetic on a shape that nothing can hold is no trap; to evaluate it gives nil.
 public struct Dimension: Sendable, Hashable {
     /// A product of symbols, sorted by name; empty for the constant term.
     typealias Monomial = [String]
@@ -10,7 +11,7 @@ public struct Dimension: Sendable, Hashable {
     private(set) var terms: [Monomial: Int]
 
     /// The constant dimension `value`.
-    public init(_ value: Int) { terms = value == 0 ? [:] : [[]: Swift.max(value, -Int.max)] }
+    public init(_ value: Int) { terms = value == 0 ? [:] : [[]: max(value, -Int.max)] }
 
     /// The dimension that is the symbol `name`.
     public static func symbol(_ name: String) -> Dimension { Dimension(terms: [[name]: 1]) }
@@ -26,11 +27,25 @@ public struct Dimension: Sendable, Hashable {
     /// The names of all symbols the dimension mentions, sorted.
     public var symbols: [String] { Set(terms.keys.joined()).sorted() }
 
+    /// Number of products that the dimension is the sum of.
+    public var termCount: Int { terms.count }
+
+    /// The sum of its coefficients' magnitudes: what it can be at most where all symbols are at most 1.
+    public var magnitude: Int {
+        terms.values.reduce(0) { Self.saturatingSum($0, Int(clamping: $1.magnitude)) }
+    }
+
+    /// The products whose sum the dimension is, in the order of the text form.
+    public var monomials: [(coefficient: Int, symbols: [String])] {
+        terms.sorted { Self.order($0.key, $1.key) }.map { ($0.value, $0.key) }
+    }
+
     /// The dimension's value when each symbol has the value that `environment` gives, or nil if one is unknown.
     public func evaluate(_ environment: (String) -> Int?) -> Int? {
         var sum = 0
         for (monomial, coefficient) in terms {
             var product = coefficient
+            if coefficient.magnitude == Int.max.magnitude { return nil }
             for name in monomial {
                 guard let value = environment(name) else { return nil }
                 let (result, overflow) = product.multipliedReportingOverflow(by: value)
@@ -61,7 +76,7 @@ public struct Dimension: Sendable, Hashable {
         var quotient: [Monomial: Int] = [:]
         for (key, value) in terms {
             guard value % coefficient == 0, let rest = Self.remove(monomial, from: key) else { return nil }
-            quotient[rest] = Self.sum(quotient[rest] ?? 0, value / coefficient)
+            quotient[rest] = saturatingSum(quotient[rest] ?? 0, value / coefficient)
         }
         return Dimension(terms: quotient)
     }
@@ -81,7 +96,7 @@ public struct Dimension: Sendable, Hashable {
 
     /// The sum of two dimensions.
     public static func + (a: Dimension, b: Dimension) -> Dimension {
-        Dimension(terms: a.terms.merging(b.terms, uniquingKeysWith: sum))
+        Dimension(terms: a.terms.merging(b.terms, uniquingKeysWith: saturatingSum))
     }
 
     /// The difference of two dimensions.
@@ -92,19 +107,21 @@ public struct Dimension: Sendable, Hashable {
         var product: [Monomial: Int] = [:]
         for (ka, va) in a.terms {
             for (kb, vb) in b.terms {
-                let (value, overflow) = va.multipliedReportingOverflow(by: vb)
-                let bounded = overflow ? ((va < 0) == (vb < 0) ? Int.max : -Int.max) : value
-                let key = (ka + kb).sorted()
-                product[key] = sum(product[key] ?? 0, bounded)
+                let monomial = (ka + kb).sorted()
+                product[monomial] = saturatingSum(product[monomial] ?? 0, saturatingProduct(va, vb))
             }
         }
         return Dimension(terms: product)
     }
 
-    /// A sum that stays within ±`Int.max`.
-    private static func sum(_ a: Int, _ b: Int) -> Int {
+    private static func saturatingSum(_ a: Int, _ b: Int) -> Int {
         let (sum, overflow) = a.addingReportingOverflow(b)
-        return overflow ? (a < 0 ? -Int.max : Int.max) : Swift.max(sum, -Int.max)
+        return overflow ? (a < 0 ? -Int.max : Int.max) : max(sum, -Int.max)
+    }
+
+    private static func saturatingProduct(_ a: Int, _ b: Int) -> Int {
+        let (product, overflow) = a.multipliedReportingOverflow(by: b)
+        return overflow ? ((a < 0) == (b < 0) ? Int.max : -Int.max) : max(product, -Int.max)
     }
 
     /// The product of all dimensions of a shape; 1 for none.

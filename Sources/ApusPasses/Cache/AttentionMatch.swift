@@ -18,6 +18,10 @@ struct AttentionMatch {
     let key: Head
     let value: Head
     let scale: Double
+    /// Number of keys that a query sees, itself included; 0 for all.
+    let window: Int
+    /// Bound of the scores; 0 for none.
+    let softcap: Double
     let batch: Dimension
     let sequence: Dimension
 
@@ -25,7 +29,7 @@ struct AttentionMatch {
     /// - Throws: `.unsupported` with the reason why the plugin does not compute this attention.
     init(_ node: NodeView, _ editor: GraphEditor) throws(ApusError) {
         guard node.bool("is_causal"), node.operand(3) == nil else {
-            throw ApusError(.unsupported, node.operand(3) == nil ? "it is not causal" : "it has a mask")
+            throw ApusError(.unsupported, node.operand(3) == nil ? "it is not causal" : node.maskText)
         }
         guard let q = node.operand(0), let k = node.operand(1), let v = node.operand(2),
             let scale = node.float("scale")
@@ -34,6 +38,8 @@ struct AttentionMatch {
         key = try Self.head(k, "key", editor)
         value = try Self.head(v, "value", editor)
         self.scale = scale
+        window = node.int("sliding_window") ?? 0
+        softcap = node.float("softcap") ?? 0
         batch = node.type.shape[0]
         sequence = node.type.shape[2]
         let keyType = editor.type(of: k)
@@ -103,5 +109,13 @@ struct AttentionMatch {
         let shape = node.type.shape
         return shape[2].constant != nil && shape[3].constant != nil
             && source.shape == [shape[0], shape[1], shape[2] * shape[3]]
+    }
+}
+
+extension NodeView {
+    /// The mask operand of an attention as a reason why a kernel does not compute it.
+    fileprivate var maskText: String {
+        guard let name = string("mask_class"), !name.isEmpty else { return "it has a mask" }
+        return "its mask is \(name)"
     }
 }

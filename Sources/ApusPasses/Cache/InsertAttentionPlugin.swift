@@ -28,8 +28,9 @@ struct InsertAttentionPlugin: Pass {
         var layer = 0
         for (position, node) in graph.nodes.enumerated() where node.op == "scaled_dot_product_attention" {
             defer { layer += 1 }
+            let view = NodeView(node, editor)
             do {
-                let match = try AttentionMatch(NodeView(node, editor), editor)
+                let match = try AttentionMatch(view, editor)
                 var inputs: CacheInputs
                 if let cache { inputs = cache } else { inputs = try CacheInputs(match, editor) }
                 try inputs.check(match)
@@ -39,11 +40,11 @@ struct InsertAttentionPlugin: Pass {
                 try replace(
                     node.result, with: results,
                     (users[node.result] ?? []).map { graph.nodes[$0] }, editor)
-                notes.attention.append(AttentionReport(layer: layer, kernel: "attention_plugin"))
+                notes.attention.append(notes.report(layer, view, kernel: "attention_plugin"))
             } catch {
                 guard error.code == .unsupported else { throw error }
                 notes.attention.append(
-                    AttentionReport(layer: layer, kernel: node.op, reason: error.description))
+                    notes.report(layer, view, kernel: node.op, reason: error.description))
             }
         }
         cache?.outputs.forEach(editor.addOutput)
@@ -69,6 +70,8 @@ struct InsertAttentionPlugin: Pass {
             "num_q_heads": .int(match.query.heads), "num_kv_heads": .int(match.key.heads),
             "head_size": .int(match.query.size), "attention_scale": .float(match.scale),
         ]
+        if match.window > 0 { attributes["sliding_window_size"] = .int(match.window) }
+        if match.softcap > 0 { attributes["softcap"] = .float(match.softcap) }
         if let query = match.query.norm, let key = match.key.norm {
             operands += [query.weight, key.weight]
             attributes["qk_norm_eps"] = .float(query.eps)

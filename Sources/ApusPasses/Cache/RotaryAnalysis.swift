@@ -133,6 +133,11 @@ struct RotaryAnalysis {
 }
 
 extension GraphEditor {
+    /// A value's name, or the op that computes it.
+    func shortName(_ value: Value) -> String {
+        graph.name(of: resolve(value)).map { "%\($0)" } ?? producer(of: value)?.op ?? "a value"
+    }
+
     /// A value as reports mention it: its name or op, and its type.
     func describe(_ value: Value) -> String {
         let value = resolve(value)

@@ -6,6 +6,7 @@ import ApusSupport
 ///     addmm(%b, %x, %w)                                  →     linear(%x, transpose(%w), %b)
 ///     matmul(%x, %w)                                     →     linear(%x, transpose(%w))
 ///     view(linear(view(%x, [M, K]), %w), […, N])         →     linear(view(%x, […, K]), %w)
+///     linear(view(%x, [M, K]), %w), %x of [B, S, K]      →     view(linear(%x, %w), [M, N])
 ///     add(linear(%x, %w), %b)                            →     linear(%x, %w, %b)
 ///
 /// Requires the weight to be computed from parameters alone: a product of two activations stays a `matmul`. A
@@ -31,11 +32,21 @@ let canonicalizeLinear = RewritePass(
             if m.type(of: x).shape != shape { x = try m.add("view", [x], ["shape": .dimensions(shape)]) }
             return try m.add("linear", [x, m["w"]] + (m.optional("b").map { [$0] } ?? []))
         },
+        Rule(.op("linear", .op("view", .capture("x")).captured(as: "rows"), .capture("w"), .optional("b"))) {
+            m throws(ApusError) in
+            // With the view behind it, it meets the view that splits rows, or heads, again.
+            let x = m.type(of: m["x"]).shape
+            guard m.type(of: m["rows"]).rank == 2, x.count == 3,
+                m.type(of: m["rows"]).shape == [x[0] * x[1], x[2]]
+            else { return nil }
+            let result = try m.add("linear", [m["x"], m["w"]] + (m.optional("b").map { [$0] } ?? []))
+            return try m.add("view", [result], ["shape": .dimensions(m.type(of: m.root).shape)])
+        },
         Rule(.op("add", .op("linear", .capture("x"), .capture("w"), .absent).once, .weight("b"))) {
             m throws(ApusError) in
             try m.add("linear", [m["x"], m["w"], m["b"]])
         },
-    ])
+    ] + moveRules)
 
 extension Match {
     /// The transposed weight; the transpose of a transpose is what was transposed.

@@ -7,7 +7,8 @@ import ApusSupport
 ///     %e = embedding(%w, %ids)                               →     %e = embedding(%w, %ids) {widen = true}
 ///
 /// A parameter changes type if every use leads, maybe through concatenations, transposes, views and slices, into the
-/// weight of a linear or the table of an embedding. Norm weights and biases stay FP32, and so do activations.
+/// weight of a linear or the table of an embedding. Norm weights and biases stay FP32, and so do activations. Rows
+/// of static caches are converted where they go in and come out, see ``StaticCacheTypes``.
 struct AssignWeightTypes: Pass {
     let name = "assign-weight-types"
     /// Element type of the weights.
@@ -33,6 +34,7 @@ struct AssignWeightTypes: Pass {
                 graph.setType(of: value, to: TensorType(precision, graph.type(of: value).shape))
             }
         }
+        StaticCacheTypes.assign(kvCache, &graph)
     }
 
     /// For each value, whether it is a weight, or moved elements of weights, that goes nowhere but into the weights

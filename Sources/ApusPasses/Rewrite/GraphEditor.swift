@@ -54,6 +54,9 @@ final class GraphEditor {
         return id < 0 ? nil : storage[id]
     }
 
+    /// Position of the node that defines a value, -1 for inputs; an original one's is that in the graph at first.
+    func position(of value: Value) -> Int { producerIDs[resolve(value).index] }
+
     /// A view of the node that defines a value, if it is of the given op and the value is its first result.
     func producer(of value: Value, _ op: String) -> NodeView? {
         let value = resolve(value)
@@ -72,6 +75,17 @@ final class GraphEditor {
         if node.op == "parameter" || node.op == "constant" { return true }
         guard weightOps.contains(node.op) else { return false }
         return node.operands.allSatisfy { $0.map(isWeight) ?? true }
+    }
+
+    /// The one number that all elements of a floating-point constant are, if there is one.
+    func splat(_ value: Value) -> Double? {
+        guard type(of: value).element.isFloat, let node = producer(of: value) else { return nil }
+        let view = NodeView(node, self)
+        switch node.op {
+        case "constant": return view.literal("value")?.splat
+        case "full": return view.float("value")
+        default: return nil
+        }
     }
 
     // MARK: Changing
@@ -122,14 +136,16 @@ final class GraphEditor {
     }
 
     /// Declares a symbol, under another name when the graph has one of that name, and returns it as a dimension.
-    func declareSymbol(_ name: String, _ range: ClosedRange<Int>) -> Dimension {
+    func declareSymbol(
+        _ name: String, _ range: ClosedRange<Int>, _ definition: Symbol.Definition? = nil
+    ) -> Dimension {
         var candidate = name
         var suffix = 1
         while graph.symbol(named: candidate) != nil {
             candidate = "\(name)\(suffix)"
             suffix += 1
         }
-        graph.symbols.append(Symbol(candidate, range))
+        graph.symbols.append(Symbol(candidate, range, definition))
         return .symbol(candidate)
     }
 

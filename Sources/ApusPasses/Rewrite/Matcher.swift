@@ -47,7 +47,9 @@ struct Matcher {
             return false
         case .splat(let expected, let tolerance):
             guard let number = splat(value) else { return false }
-            return abs(number - expected) <= tolerance * abs(expected) && next(&bindings)
+            // Infinity less infinity is no number.
+            let isEqual = number == expected || abs(number - expected) <= tolerance * abs(expected)
+            return isEqual && next(&bindings)
         case .named(let name, let inner):
             return match(inner, value, &bindings) { bind(name, value, &$0, next) }
         case .singleUse(let inner):
@@ -70,12 +72,7 @@ struct Matcher {
         return false
     }
 
-    private func splat(_ value: Value) -> Double? {
-        guard let node = editor.producer(of: value), node.op == "constant",
-            case .literal(let literal)? = node.attributes["value"], literal.type.element.isFloat
-        else { return nil }
-        return literal.splat
-    }
+    private func splat(_ value: Value) -> Double? { editor.splat(value) }
 
     private func match(
         _ pattern: NodePattern, _ value: Value, _ bindings: inout Bindings, _ next: (inout Bindings) -> Bool

@@ -32,6 +32,15 @@ public struct NodeView {
         if case .int(let value)? = attribute(name) { value } else { nil }
     }
 
+    /// A size attribute, constant or symbolic.
+    public func size(_ name: String) -> Dimension? {
+        switch attribute(name) {
+        case .int(let value)?: Dimension(value)
+        case .dimension(let value)?: value
+        default: nil
+        }
+    }
+
     /// A number attribute.
     public func float(_ name: String) -> Double? {
         switch attribute(name) {
@@ -43,6 +52,11 @@ public struct NodeView {
 
     /// A boolean attribute, false if missing.
     public func bool(_ name: String) -> Bool { attribute(name) == .bool(true) }
+
+    /// A string attribute.
+    public func string(_ name: String) -> String? {
+        if case .string(let value)? = attribute(name) { value } else { nil }
+    }
 
     /// An element type attribute.
     public func element(_ name: String) -> ElementType? {

@@ -16,9 +16,9 @@ public indirect enum Pattern: Sendable {
     case absent
     /// A value computed from parameters and constants alone, captured.
     case weight(String)
-    /// A floating-point constant whose elements all are one number, which is captured.
+    /// A floating-point `constant` or `full` whose elements all are one number, which is captured.
     case number(String)
-    /// A floating-point constant whose elements all are this number, up to a relative tolerance.
+    /// A floating-point `constant` or `full` whose elements all are this number, up to a relative tolerance.
     case splat(Double, tolerance: Double)
     /// What the pattern matches, captured.
     case named(String, Pattern)

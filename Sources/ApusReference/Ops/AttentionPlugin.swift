@@ -1,4 +1,4 @@
-import ApusGraph
+package import ApusGraph
 import ApusSupport
 
 #if canImport(Glibc)
@@ -11,11 +11,14 @@ import ApusSupport
 
 extension ReferenceFunctions {
     static let attentionPlugin: [String: ReferenceFunction] = [
-        "attention_plugin": { call throws(ApusError) in
-            let plugin = try AttentionPluginReference(call)
-            return try plugin.run()
-        }
+        "attention_plugin": attentionPluginFunction
     ]
+
+    /// The function of the AttentionPlugin.
+    package static let attentionPluginFunction: ReferenceFunction = { call throws(ApusError) in
+        let plugin = try AttentionPluginReference(call)
+        return try plugin.run()
+    }
 }
 
 /// The attention plugin in plain words: for each new token, norm and turn q and k, write k and v to the cache,
@@ -29,6 +32,8 @@ private struct AttentionPluginReference {
     /// S: rows of the input, of which a sequence may use fewer.
     private let steps: Int
 
+    private let phase: AttentionPhase
+
     init(_ call: ReferenceCall) throws(ApusError) {
         self.call = call
         heads = call.int("num_q_heads")
@@ -36,10 +41,12 @@ private struct AttentionPluginReference {
         size = call.int("head_size")
         capacity = call[1].shape[3]
         steps = call[0].shape[1]
-        let (batch, starts) = (call[0].shape[0], call[4].shape[0])
-        guard starts == 0 || starts == batch else {
-            throw ApusError(.mismatch, "kvcache_start_index: expected 0 or \(batch) elements, got \(starts)")
+        let batch = call[0].shape[0]
+        var tree: (mask: [Int], positions: [Int])?
+        if let mask = call.optional(7), let positions = call.optional(8) {
+            tree = (mask.shape, positions.shape)
         }
+        phase = try AttentionPhase(batch: batch, tokens: steps, starts: call[4].shape[0], tree: tree)
         let tables = call[3].shape[0]
         guard tables == 1 || tables == batch else {
             throw ApusError(.mismatch, "rope_cos_sin: expected 1 or \(batch) tables, got \(tables)")
@@ -49,18 +56,25 @@ private struct AttentionPluginReference {
     func run() throws(ApusError) -> [Tensor] {
         let batch = call[0].shape[0]
         var cache = call[1].floats
-        // Rows past a sequence's length stay 0.
+        // Rows of padding stay 0.
         var output = [Float](repeating: 0, count: batch * steps * heads * size)
         for b in 0..<batch {
-            let (first, count) = try newTokens(b)
-            var queries: [[[Float]]] = []
-            for t in 0..<count {
-                queries.append(try write(b, t, position: first + t, into: &cache))
+            let span = try AttentionSpan(
+                sequence: b, phase: phase, contextLength: call[2].ints[b],
+                start: phase == .prefill ? 0 : call[4].ints[b], tokens: steps, capacity: capacity,
+                positions: rotaryPositions)
+            var positions: [Int] = []
+            for t in 0..<span.count { positions.append(try position(b, t, span)) }
+            let valid = positions.indices.filter { positions[$0] >= 0 }
+            var queries: [Int: [[Float]]] = [:]
+            for t in valid {
+                queries[t] = try write(b, t, slot: span.first + t, position: positions[t], into: &cache)
             }
-            for t in 0..<count {
+            for t in valid {
+                let visible = visibleSlots(b, t, span, positions)
                 for head in 0..<heads {
                     let start = ((b * steps + t) * heads + head) * size
-                    let row = attend(queries[t][head], b, head, position: first + t, cache)
+                    let row = attend(queries[t]?[head] ?? [], b, head, visible, cache)
                     output.replaceSubrange(start..<start + size, with: row)
                 }
             }
@@ -68,36 +82,34 @@ private struct AttentionPluginReference {
         return [call.result(output), call.result(cache, 1)]
     }
 
-    /// The position of a sequence's first new token and how many it has, by phase.
-    private func newTokens(_ b: Int) throws(ApusError) -> (first: Int, count: Int) {
-        let length = call[2].ints[b]
-        let isPrefill = call[4].ints.isEmpty
-        let isDecode = !isPrefill && steps == 1
-        // Decode counts the cache with this step's token, the other phases count new tokens. A length of 0 is a
-        // sequence that has nothing to do.
-        let count = isDecode ? min(length, 1) : length
-        let first = isPrefill ? 0 : isDecode ? length - count : call[4].ints[b]
-        guard length >= 0, first >= 0, count <= steps else {
-            throw ApusError(
-                .invalidInput,
-                "sequence \(b): context length \(length) from position \(first) does not fit \(steps) rows")
+    private var rotaryPositions: Int? { call[3].shape[2] == 0 ? nil : call[3].shape[1] }
+
+    /// The position of a new token; −1 is padding of a tree.
+    private func position(_ b: Int, _ t: Int, _ span: AttentionSpan) throws(ApusError) -> Int {
+        guard phase == .tree else { return span.first + t }
+        let position = call[8].ints[b * steps + t]
+        try AttentionSpan.check(position: position, of: t, sequence: b, positions: rotaryPositions)
+        return position
+    }
+
+    /// The cache slots that a new token attends to.
+    ///
+    /// The window goes by positions: that of a cached token is its slot.
+    private func visibleSlots(_ b: Int, _ t: Int, _ span: AttentionSpan, _ positions: [Int]) -> [Int] {
+        let window = call.int("sliding_window_size")
+        func isNear(_ position: Int) -> Bool { window == 0 || position > positions[t] - window }
+        let cached = (0..<span.first).filter(isNear)
+        let new = positions.indices.filter { key in
+            guard phase == .tree else { return key <= t && isNear(positions[key]) }
+            let word = call[7].ints[(b * steps + t) * call[7].shape[2] + key / 32]
+            return word >> (key % 32) & 1 == 1 && positions[key] >= 0 && isNear(positions[key])
         }
-        guard first + count <= capacity else {
-            throw ApusError(
-                .invalidInput,
-                "sequence \(b): \(first + count) tokens do not fit a cache of \(capacity)")
-        }
-        guard call[3].shape[2] == 0 || first + count <= call[3].shape[1] else {
-            throw ApusError(
-                .invalidInput,
-                "sequence \(b): \(first + count) tokens exceed the \(call[3].shape[1]) rotary positions")
-        }
-        return (first, count)
+        return cached + new.map { span.first + $0 }
     }
 
     /// Writes one token's k and v to the cache and returns its queries, one a head.
     private func write(
-        _ b: Int, _ t: Int, position: Int, into cache: inout [Float]
+        _ b: Int, _ t: Int, slot: Int, position: Int, into cache: inout [Float]
     ) throws(ApusError) -> [[Float]] {
         let width = (heads + 2 * kvHeads) * size
         let row = call[0].floats[(b * steps + t) * width..<(b * steps + t + 1) * width]
@@ -109,7 +121,7 @@ private struct AttentionPluginReference {
             let key = turned(normed(head(heads + h), call.optional(6)), b, position)
             let value = head(heads + kvHeads + h)
             for (plane, vector) in [key, value].enumerated() {
-                let start = cacheStart(b, plane, h) + position * size
+                let start = cacheStart(b, plane, h) + slot * size
                 let stored = vector.map { Tensor.round($0, to: call[1].element) }
                 cache.replaceSubrange(start..<start + size, with: stored)
             }
@@ -141,14 +153,13 @@ private struct AttentionPluginReference {
     }
 
     private func attend(
-        _ query: [Float], _ b: Int, _ head: Int, position: Int, _ cache: [Float]
+        _ query: [Float], _ b: Int, _ head: Int, _ visible: [Int], _ cache: [Float]
     ) -> [Float] {
-        let window = call.int("sliding_window_size")
+        guard !visible.isEmpty else { return Array(repeating: 0, count: size) }
         let softcap = call.float("softcap")
-        let firstKey = window == 0 ? 0 : max(0, position - window + 1)
         let kvHead = head / (heads / kvHeads)
         let (keys, values) = (cacheStart(b, 0, kvHead), cacheStart(b, 1, kvHead))
-        let scores = (firstKey...position).map { key in
+        let scores = visible.map { key in
             let start = keys + key * size
             let score =
                 ReferenceFunctions.dot(query[...], cache[start..<start + size])
@@ -156,7 +167,7 @@ private struct AttentionPluginReference {
             return softcap > 0 ? softcap * tanh(score / softcap) : score
         }
         return ReferenceFunctions.weightedSum(ReferenceFunctions.softmax(scores), size) { index in
-            let start = values + (firstKey + index) * size
+            let start = values + visible[index] * size
             return cache[start..<start + size]
         }
     }

@@ -1,3 +1,5 @@
+import ApusGraph
+
 extension ReferenceFunctions {
     static let linear: [String: ReferenceFunction] = [
         "linear": { call in

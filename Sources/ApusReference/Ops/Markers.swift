@@ -1,3 +1,5 @@
+import ApusGraph
+
 extension ReferenceFunctions {
     /// Ops that compute nothing.
     static let markers: [String: ReferenceFunction] = [

@@ -1,3 +1,5 @@
+import ApusGraph
+
 extension ReferenceFunctions {
     static let swiGLU: [String: ReferenceFunction] = [
         "swiglu": { call in

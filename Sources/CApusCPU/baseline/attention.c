@@ -27,13 +27,14 @@ static void fold_keys(
     const apus_attention *a, size_t b, size_t h, size_t t, size_t first, size_t last, float *state
 ) {
     const size_t dim = a->head_dim;
-    const float *q = a->q + b * a->q_batch_stride + t * a->q_token_stride + h * dim;
-    const float *mask = mask_row(a, b, h, t);
-    const size_t head = cache_offset(a, b, h / (a->q_heads / a->kv_heads));
+    const float *q = query_row(a, b, h, t), *mask = mask_row(a, b, h, t);
+    const size_t kv_head = h / (a->q_heads / a->kv_heads);
+    const size_t keys = key_offset(a, b, kv_head), values = value_offset(a, b, kv_head);
     state[0] = -INFINITY;
     memset(state + 1, 0, (dim + 1) * sizeof(float));
     for (size_t j = first; j < last; j++) {
-        const size_t row = head + j * a->kv_row_stride;
+        if (!(keys_shown(a, b, t, j) & 1)) { continue; }
+        const size_t row = keys + j * a->k_row_stride, value = values + j * a->v_row_stride;
         float sums[BASELINE_LANES] = {0}, score = 0;
         for (size_t i = 0; i < dim; i++) {
             sums[i % BASELINE_LANES] += q[i] * load_as_f32(a->k, a->kv_dtype, row + i);
@@ -41,7 +42,7 @@ static void fold_keys(
         for (size_t lane = 0; lane < BASELINE_LANES; lane++) { score += sums[lane]; }
         score *= a->scale;
         if (a->softcap > 0) { score = a->softcap * tanhf(score / a->softcap); }
-        if (mask) { score += mask[j]; }
+        if (mask) { score += mask[j * a->mask_key_stride]; }
         if (score == -INFINITY) { continue; }
         if (score > state[0]) {
             const float shrink = expf(state[0] - score);
@@ -50,7 +51,7 @@ static void fold_keys(
         }
         const float weight = expf(score - state[0]);
         state[1] += weight;
-        for (size_t i = 0; i < dim; i++) { state[2 + i] += weight * load_as_f32(a->v, a->kv_dtype, row + i); }
+        for (size_t i = 0; i < dim; i++) { state[2 + i] += weight * load_as_f32(a->v, a->kv_dtype, value + i); }
     }
 }
 
@@ -62,7 +63,7 @@ void apus_baseline_attention(
     for (size_t t = t0; t < t1; t++) {
         const visible_keys seen = keys_seen(a, b, t);
         for (size_t h = kv_head * group; h < (kv_head + 1) * group; h++) {
-            float *out = a->out + b * a->out_batch_stride + t * a->out_token_stride + h * dim;
+            float *out = output_row(a, b, h, t);
             fold_keys(a, b, h, t, seen.first, seen.last, state);
             for (size_t i = 0; i < dim; i++) { out[i] = state[1] == 0 ? 0 : state[2 + i] / state[1]; }
         }
@@ -87,7 +88,7 @@ void apus_baseline_attention_decode_combine(
 ) {
     const size_t group = a->q_heads / a->kv_heads, dim = a->head_dim, stride = group * (dim + 2);
     for (size_t g = 0; g < group; g++) {
-        float *out = a->out + b * a->out_batch_stride + (kv_head * group + g) * dim;
+        float *out = output_row(a, b, kv_head * group + g, 0);
         const float *head = partials + g * (dim + 2);
         float top = -INFINITY, sum = 0;
         for (size_t s = 0; s < count; s++) { top = fmaxf(top, head[s * stride]); }

@@ -1,6 +1,6 @@
 // y[m, n] = sum over k of x[m, k] * w[n, k], plus bias[n]
 //
-//   w     dtype[N, K]  weights         x  f32[M, K]  input, rows ldx apart
+//   w     dtype[N, K]  rows ldw apart  x  f32[M, K]  input, rows ldx apart
 //   bias  f32[N]       or NULL         y  f32[M, N]  output, rows ldy apart
 //
 // Any M, N, K. FP32 sums in BASELINE_LANES partial sums; error <= about K / BASELINE_LANES roundings.
@@ -26,7 +26,7 @@ static float dot(const float *restrict a, const float *restrict b, size_t n) {
 
 void apus_baseline_linear(const apus_linear *a, size_t n0, size_t n1, void *scratch) {
     for (size_t n = n0; n < n1; n++) {
-        const float *row = element(a->w, a->dtype, n * a->k);
+        const float *row = element(a->w, a->dtype, n * a->ldw);
         if (a->dtype != APUS_F32) {  // convert once for all rows of x
             apus_baseline_convert(row, a->dtype, scratch, APUS_F32, a->k);
             row = scratch;

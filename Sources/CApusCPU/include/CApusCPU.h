@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "apus_spin.h"
+#include "apus_strided.h"
 #include "apus_topology.h"
 
 #ifdef __cplusplus
@@ -70,7 +71,8 @@ typedef enum {
 
 /// y[m, n] = sum over k of x[m, k] * w[n, k], plus bias[n].
 typedef struct {
-    const void *w;      ///< dtype [n, k] weights, row-major without gaps
+    const void *w;      ///< dtype [n, k] weights, elements of a row side by side
+    size_t ldw;         ///< elements between rows of `w`
     apus_dtype dtype;   ///< element type of `w`
     size_t n;           ///< output features
     size_t k;           ///< input features
@@ -81,6 +83,18 @@ typedef struct {
     float *y;           ///< f32 [m, n] output
     size_t ldy;         ///< elements between rows of `y`
 } apus_linear;
+
+/// y[m, n] = sum over k of a[m, k] * b[k, n]: a product of activations. For b[n, k] see `apus_linear`.
+typedef struct {
+    const float *a;    ///< f32 [m, k], elements of a row side by side
+    size_t lda;        ///< elements between rows of `a`
+    const void *b;     ///< dtype [k, n], elements of a row side by side
+    apus_dtype dtype;  ///< element type of `b`
+    size_t ldb;        ///< elements between rows of `b`
+    size_t m, n, k;    ///< sizes; k may be 0
+    float *y;          ///< f32 [m, n] output
+    size_t ldy;        ///< elements between rows of `y`
+} apus_matmul;
 
 /// Splits a packed QKV row, normalises and rotates Q and K, and writes K and V into the cache.
 typedef struct {
@@ -113,23 +127,32 @@ typedef struct {
 /// Query t of sequence b has position p = start[b] + t and sees key j if j < length[b], and j <= p when
 /// `causal`, and j > p - window when `window` > 0. Its score is softcap(scale * q.k) + mask. Cache rows
 /// from length[b] on are never read, so they may hold any bits. A query that sees no key yields zeros.
+///
+/// With `tree` the new keys, from start[b] on, are seen by its bits alone, and those before start[b] by the
+/// window, counted from the query's position in `tree_positions`. A token of position -1 is padding: it sees
+/// nothing, no bit may show it, and its rows of the cache may hold any bits.
 typedef struct {
-    const float *q;            ///< f32 [B, S, Hq, D]; heads lie D apart
+    const float *q;            ///< f32 [B, S, Hq, D]; the elements of a head side by side, as in all tensors here
     size_t q_batch_stride;     ///< elements between sequences of `q`
+    size_t q_head_stride;      ///< elements between heads of `q`
     size_t q_token_stride;     ///< elements between tokens of `q`
     const void *k;             ///< kv_dtype [B, Hkv, T, D], strided as below
     const void *v;             ///< as `k`
     apus_dtype kv_dtype;       ///< element type of `k` and `v`
-    size_t kv_batch_stride;    ///< elements between sequences
-    size_t kv_head_stride;     ///< elements between KV heads of one sequence
-    size_t kv_row_stride;      ///< elements between keys of one head
+    size_t k_batch_stride;     ///< elements between sequences of `k`
+    size_t k_head_stride;      ///< elements between KV heads of one sequence of `k`
+    size_t k_row_stride;       ///< elements between keys of one head of `k`
+    size_t v_batch_stride;     ///< elements between sequences of `v`
+    size_t v_head_stride;      ///< elements between KV heads of one sequence of `v`
+    size_t v_row_stride;       ///< elements between keys of one head of `v`
     float *out;                ///< f32 [B, S, Hq, D] output; may be `q` itself with the same strides
     size_t out_batch_stride;   ///< elements between sequences of `out`
+    size_t out_head_stride;    ///< elements between heads of `out`
     size_t out_token_stride;   ///< elements between tokens of `out`
     size_t q_heads;            ///< Hq, a multiple of `kv_heads`; Q head h reads KV head h / (Hq / Hkv)
     size_t kv_heads;           ///< Hkv
     size_t head_dim;           ///< D
-    const int32_t *start;      ///< [B] position of query 0; NULL means 0 for all
+    const int32_t *start;      ///< [B] position of query 0, may be negative; NULL means 0 for all
     const int32_t *length;     ///< [B] keys that are valid
     int32_t causal;            ///< 1: a query sees no key after its own position
     size_t window;             ///< keys a query sees, itself included; 0 = all
@@ -138,7 +161,12 @@ typedef struct {
     const float *mask;         ///< f32 [B, Hq, S, T] added to the score (-inf hides), or NULL
     size_t mask_batch_stride;  ///< elements between sequences of `mask`; 0 when shared
     size_t mask_head_stride;   ///< elements between Q heads of `mask`; 0 when shared
-    size_t mask_row_stride;    ///< elements between queries of `mask`
+    size_t mask_row_stride;    ///< elements between queries of `mask`; 0 when shared
+    size_t mask_key_stride;    ///< elements between keys of `mask`: 1, or 0 when shared
+    const uint32_t *tree;      ///< u32 [B, S, W]: bit i of word w of row t shows new key 32 w + i; or NULL
+    const int32_t *tree_positions;  ///< [B, S] position of each new token of a tree
+    size_t tree_tokens;             ///< S, at most 32 W
+    size_t tree_words;              ///< W
 } apus_attention;
 
 /// All kernels of one instruction set.
@@ -150,6 +178,14 @@ typedef struct {
     /// Computes columns [n0, n1) of all rows. Up to 8 rows share one read of the weights and each row gets
     /// the same bits as alone; more rows run as a blocked matrix product.
     void (*linear)(const apus_linear *a, size_t n0, size_t n1, void *scratch);
+
+    /// Scratch bytes `matmul` needs for a shape.
+    size_t (*matmul_scratch_bytes)(size_t m, size_t n, size_t k);
+    /// Computes columns [n0, n1) of all rows. An element has the same bits whatever the ranges and rows.
+    void (*matmul)(const apus_matmul *a, size_t n0, size_t n1, void *scratch);
+
+    /// y[r] = e^(x[r] - max) / sum; a row of -inf becomes 0. Rows are ldx and ldy apart; `y` may be `x`.
+    void (*softmax)(const float *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t cols);
 
     /// y[r] = x[r] / sqrt(mean(x[r]^2) + eps) * w. `w` NULL means ones. `y` may be `x`.
     void (*rms_norm)(const float *x, const float *w, float eps, float *y, size_t rows, size_t dim);
@@ -216,6 +252,31 @@ typedef struct {
     /// peak).
     uint64_t (*fma_probe)(size_t iterations);
 } apus_kernels;
+
+/// y = f(x) over the elements of a nest. Views: y, x. See apus_strided.h.
+void apus_unary_strided(
+    const apus_kernels *kernels, apus_unary kind, const float *x, float *y, const apus_nest *nest,
+    size_t first, size_t last);
+/// y = f(a, b) over the elements of a nest. Views: y, a, b. See apus_strided.h.
+void apus_binary_strided(
+    const apus_kernels *kernels, apus_binary kind, const float *a, const float *b, float *y,
+    const apus_nest *nest, size_t first, size_t last);
+
+/// y = x in another type. Views: y, x. See apus_strided.h.
+void apus_convert_strided(
+    const apus_kernels *kernels, const void *x, apus_dtype from, void *y, apus_dtype to,
+    const apus_nest *nest, size_t first, size_t last);
+/// y = softmax of lines of `size` elements, `x_stride` and `y_stride` apart; `line` is scratch for one of them.
+/// Views: y, x, over the other dimensions.
+void apus_softmax_strided(
+    const apus_kernels *kernels, const float *x, size_t size, size_t x_stride, float *y, size_t y_stride,
+    const apus_nest *nest, size_t first, size_t last, float *line);
+
+/// y[i] = table[ids[i]] as FP32; `table` is dtype [rows, dim], ids are integers of `type`. Views: y, in rows of `dim`
+/// elements side by side, and ids. Returns 0, or 1 at the first id outside the table.
+int apus_embedding_strided(
+    const apus_kernels *kernels, const void *table, apus_dtype dtype, size_t rows, size_t dim,
+    apus_element type, const void *ids, float *y, const apus_nest *nest, size_t first, size_t last);
 
 /// The best instruction set of this CPU that the operating system has enabled.
 apus_isa apus_best_isa(void);

@@ -12,7 +12,7 @@
 #include <math.h>
 
 enum {
-    KEYS = 64,        ///< keys of a tile, a multiple of TILE_COLS
+    KEYS = 64,        ///< keys of a tile, a multiple of TILE_COLS, one bit each of `keys_shown`
     BLOCK_ROWS = 192  ///< rows (query, head) that share the panels, when a query has fewer heads
 };
 
@@ -56,31 +56,34 @@ static TARGET size_t attention_partial_floats(size_t q_heads, size_t kv_heads, s
 
 /// Brings keys [first, last) of the tile at `key` into the panels; the other keys of the tile become zeros.
 INLINE void load_keys(
-    const apus_attention *a, apus_dtype dtype, size_t head, size_t key, size_t first, size_t last,
-    const attention_scratch *s
+    const apus_attention *a, apus_dtype dtype, size_t b, size_t kv_head, size_t key, size_t first,
+    size_t last, const attention_scratch *s
 ) {
-    const size_t dim = a->head_dim, stride = a->kv_row_stride;
+    const size_t dim = a->head_dim, stride = a->k_row_stride;
+    const size_t keys = key_offset(a, b, kv_head), values = value_offset(a, b, kv_head);
     for (size_t c = 0; c < KEYS; c += TILE_COLS) {
         // Rows before `first` give scores that every query hides; rows from `last` on are not touched.
         const size_t at = key + c, rows = at < last ? smaller(TILE_COLS, last - at) : 0;
-        pack_panel(element(a->k, dtype, head + at * stride), dtype, stride, rows, dim, s->k + c * dim);
+        pack_panel(element(a->k, dtype, keys + at * stride), dtype, stride, rows, dim, s->k + c * dim);
     }
     for (size_t j = 0; j < KEYS && key + j < last; j++) {
         float *to = s->v + j * s->width;
-        if (key + j < first) {
+        if (key + j < first || is_tree_padding(a, b, key + j)) {
             memset(to, 0, s->width * sizeof(float));
             continue;
         }
-        const size_t row = head + (key + j) * stride;
+        const size_t row = values + (key + j) * a->v_row_stride;
         for (size_t i = 0; i < s->width; i += VW) {
             v_store(to + i, i < dim ? v_load_as_part(a->v, dtype, row + i, dim - i) : v_zero());
         }
     }
 }
 
-/// Keys [first, last) of [key0, key1) that query t sees.
-INLINE visible_keys keys_seen_within(const apus_attention *a, size_t b, size_t t, size_t key0, size_t key1) {
-    visible_keys seen = keys_seen(a, b, t);
+/// Keys [first, last) of [key0, key1) that queries t0...t1 see between them.
+INLINE visible_keys keys_seen_within(
+    const apus_attention *a, size_t b, size_t t0, size_t t1, size_t key0, size_t key1
+) {
+    visible_keys seen = keys_seen_by(a, b, t0, t1);
     seen.first = larger(seen.first, key0);
     seen.last = larger(smaller(seen.last, key1), seen.first);
     return seen;
@@ -89,8 +92,8 @@ INLINE visible_keys keys_seen_within(const apus_attention *a, size_t b, size_t t
 /// Turns the scores of one row for the tile at `key` into weights and returns their sum. Raises the row's
 /// maximum and leaves in *change the logarithm of the factor that its older sums shrink by.
 INLINE float softmax_row(
-    const apus_attention *a, size_t key, visible_keys seen, const float *mask, float *score, float *top,
-    float *change
+    const apus_attention *a, size_t key, visible_keys seen, uint64_t shown, const float *mask, float *score,
+    float *top, float *change
 ) {
     vf values[KEYS / VW], greatest = v_set(-INFINITY), sum = v_zero();
     const size_t last = seen.last > key ? smaller(seen.last - key, KEYS) : 0;
@@ -103,12 +106,14 @@ INLINE float softmax_row(
         if (a->softcap > 0) { value = v_mul(v_set(a->softcap), v_tanh(v_div(value, v_set(a->softcap)))); }
         if (mask) {
             const size_t left = last > i * VW ? last - i * VW : 0;
-            value = v_add(value, v_load_part(mask + key + i * VW, left));
+            const float *biases = mask + key + i * VW;
+            value = v_add(value, a->mask_key_stride ? v_load_part(biases, left) : v_set(mask[0]));
         }
         if (partly) {
             const vf lane = v_add(v_iota(), v_set((float)(i * VW)));
             value = v_if_less(lane, high, v_if_less(lane, low, hidden, value), hidden);
         }
+        if (shown != ~UINT64_C(0)) { value = v_if_bits((uint32_t)(shown >> i * VW), value, hidden); }
         greatest = v_max(greatest, value);
         values[i] = value;
     }
@@ -131,10 +136,10 @@ INLINE void fold_tile(
     size_t r, size_t rows, const attention_scratch *s
 ) {
     const size_t dim = a->head_dim, group = a->q_heads / a->kv_heads;
-    const visible_keys of_first = keys_seen_within(a, b, t0 + r / group, key0, key1);
-    const visible_keys of_last = keys_seen_within(a, b, t0 + (r + rows - 1) / group, key0, key1);
-    if (of_last.last <= key || of_first.first >= key + KEYS) { return; }
-    const size_t count = smaller(of_last.last - key, KEYS);
+    const visible_keys seen
+        = keys_seen_within(a, b, t0 + r / group, t0 + (r + rows - 1) / group, key0, key1);
+    if (seen.last <= key || seen.first >= key + KEYS) { return; }
+    const size_t count = smaller(seen.last - key, KEYS);
     for (size_t c = 0; c < KEYS; c += TILE_COLS) {
         const tile t = {
             .a = s->q + r * dim, .lda = dim, .panel = s->k + c * dim, .ldb = TILE_COLS, .k = dim,
@@ -146,8 +151,8 @@ INLINE void fold_tile(
     for (size_t i = 0; i < rows; i++) {
         const size_t query = t0 + (r + i) / group, h = kv_head * group + (r + i) % group;
         sums[i] = softmax_row(
-            a, key, keys_seen_within(a, b, query, key0, key1), mask_row(a, b, h, query), s->score + i * KEYS,
-            s->top + r + i, s->shrink + i);
+            a, key, keys_seen_within(a, b, query, query, key0, key1), keys_shown(a, b, query, key),
+            mask_row(a, b, h, query), s->score + i * KEYS, s->top + r + i, s->shrink + i);
     }
     for (size_t i = 0; i < rows; i += VW) { v_store(s->shrink + i, v_exp(v_load(s->shrink + i))); }
     for (size_t i = 0; i < rows; i++) {
@@ -173,16 +178,14 @@ INLINE void attend(
     const size_t dim = a->head_dim, group = a->q_heads / a->kv_heads, rows = (t1 - t0) * group;
     for (size_t r = 0; r < rows; r++) {
         const size_t t = t0 + r / group, h = kv_head * group + r % group;
-        const float *q = a->q + b * a->q_batch_stride + t * a->q_token_stride + h * dim;
-        scaled_row(q, a->scale, NULL, s->q + r * dim, dim);
+        scaled_row(query_row(a, b, h, t), a->scale, NULL, s->q + r * dim, dim);
         s->top[r] = -INFINITY;
         s->sum[r] = 0;
     }
     memset(s->out, 0, rows * s->width * sizeof(float));
-    const size_t first = keys_seen_within(a, b, t0, key0, key1).first;
-    const size_t last = keys_seen_within(a, b, t1 - 1, key0, key1).last;
-    for (size_t key = first / KEYS * KEYS; key < last; key += KEYS) {
-        load_keys(a, dtype, cache_offset(a, b, kv_head), key, first, last, s);
+    const visible_keys seen = keys_seen_within(a, b, t0, t1 - 1, key0, key1);
+    for (size_t key = seen.first / KEYS * KEYS; key < seen.last; key += KEYS) {
+        load_keys(a, dtype, b, kv_head, key, seen.first, seen.last, s);
         for (size_t r = 0; r < rows; r += TILE_ROWS) {
             fold_tile(a, b, kv_head, t0, key0, key1, key, r, smaller(TILE_ROWS, rows - r), s);
         }
@@ -210,8 +213,7 @@ static TARGET void attention(
         const size_t end = smaller(t + queries, t1);
         attend_as(a, b, kv_head, t, end, 0, SIZE_MAX, &s);
         for (size_t r = 0; r < (end - t) * group; r++) {
-            float *out = a->out + b * a->out_batch_stride + (t + r / group) * a->out_token_stride
-                + (kv_head * group + r % group) * dim;
+            float *out = output_row(a, b, kv_head * group + r % group, t + r / group);
             scaled_row(s.out + r * s.width, s.sum[r] == 0 ? 0 : 1 / s.sum[r], NULL, out, dim);
         }
     }

@@ -45,6 +45,12 @@ INLINE vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 INLINE vf v_if_less(vf a, vf b, vf yes, vf no) {
     return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+/// Lane i of `yes` where bit i is set, else of `no`.
+INLINE vf v_if_bits(uint32_t bits, vf yes, vf no) {
+    const __m256i lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lanes);
+    return _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lanes)));
+}
 /// `a` where a is NaN, else `b`.
 INLINE vf v_nan_or(vf a, vf b) { return _mm256_blendv_ps(b, a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
 /// Bit i is set where a = b, or where both are NaN.

@@ -41,6 +41,8 @@ INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 INLINE vf v_if_less(vf a, vf b, vf yes, vf no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
 }
+/// Lane i of `yes` where bit i is set, else of `no`.
+INLINE vf v_if_bits(uint32_t bits, vf yes, vf no) { return _mm512_mask_blend_ps((__mmask16)bits, no, yes); }
 /// `a` where a is NaN, else `b`.
 INLINE vf v_nan_or(vf a, vf b) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), b, a);

@@ -16,6 +16,7 @@
 #include "layer_norm.h"
 #include "reduce.h"
 #include "rms_norm.h"
+#include "softmax.h"
 #include "unary.h"
 
 #include "rope_and_cache.h"
@@ -24,6 +25,7 @@
 #include "linear_gemm.h"
 
 #include "linear.h"
+#include "matmul.h"
 
 #include "attention.h"
 

@@ -23,11 +23,11 @@ INLINE void dot_rows(
     const float *x = a->x + m * ldx;
 #pragma unroll
     for (int r = 0; r < rows; r++) {
-        w[r] = element(a->w, dtype, (n + (size_t)r) * k);
+        w[r] = element(a->w, dtype, (n + (size_t)r) * a->ldw);
 #pragma unroll
         for (int i = 0; i < inputs; i++) { sums[r][i][0] = sums[r][i][1] = v_zero(); }
     }
-    const size_t group = (size_t)rows * k * dtype_bytes(dtype);
+    const size_t group = (size_t)rows * a->ldw * dtype_bytes(dtype);
     const size_t ahead = group <= GROUP_BYTES ? group : PREFETCH_BYTES;
     size_t at = 0;
     for (; at + CHAINS * VW <= k; at += CHAINS * VW) {

@@ -54,8 +54,8 @@ INLINE void gemm_of(const apus_linear *a, apus_dtype dtype, size_t n0, size_t n1
         for (size_t k = 0; k < a->k; k += BLOCK_K) {
             const size_t depth = smaller(BLOCK_K, a->k - k);
             for (size_t c = 0; c < cols; c += TILE_COLS) {
-                const void *rows = element(a->w, dtype, (n + c) * a->k + k);
-                pack_panel(rows, dtype, a->k, smaller(TILE_COLS, cols - c), depth, panels + c * depth);
+                const void *rows = element(a->w, dtype, (n + c) * a->ldw + k);
+                pack_panel(rows, dtype, a->ldw, smaller(TILE_COLS, cols - c), depth, panels + c * depth);
             }
             gemm_block(a, n, cols, k, depth, copy, panels);
         }

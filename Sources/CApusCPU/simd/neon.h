@@ -40,6 +40,11 @@ INLINE vf v_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 INLINE vf v_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 /// `yes` where a < b, else `no`.
 INLINE vf v_if_less(vf a, vf b, vf yes, vf no) { return vbslq_f32(vcltq_f32(a, b), yes, no); }
+/// Lane i of `yes` where bit i is set, else of `no`.
+INLINE vf v_if_bits(uint32_t bits, vf yes, vf no) {
+    static const uint32_t lanes[4] = {1, 2, 4, 8};
+    return vbslq_f32(vtstq_u32(vdupq_n_u32(bits), vld1q_u32(lanes)), yes, no);
+}
 /// `a` where a is NaN, else `b`.
 INLINE vf v_nan_or(vf a, vf b) { return vbslq_f32(vceqq_f32(a, a), b, a); }
 /// Bit i is set where a = b, or where both are NaN.

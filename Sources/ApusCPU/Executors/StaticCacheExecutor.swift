@@ -1,0 +1,190 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+import CApusCPU
+
+/// Runs a plan with static caches, whose sequences all have the same start and the same number of new tokens.
+///
+/// Rows that agree run in one pass if the plan's batch is symbolic; others run one by one, each on its own part of
+/// the caches. A cache that is updated in place has one buffer. Of any other, the update goes to a second buffer, and
+/// the two change places after each pass, so that nothing is copied but what the plan itself copies.
+final class StaticCacheExecutor: Executor {
+    let limits: SessionLimits
+    let vocabularySize: Int
+    private let maxPositions: Int
+    private let frame: Frame
+    private let memory: PlanMemory
+    private let caches: [CacheBuffer]
+    private let engine: Engine
+    private let kernels: UnsafePointer<apus_kernels>
+    private let pool: ThreadPool
+    private let runsBatches: Bool
+    /// Whether any cache has a second buffer.
+    private let changesBuffers: Bool
+    /// For each row, whether its caches lie in the second buffers.
+    private var isSwapped: [Bool]
+    /// Plans bound to the caches from a row on, one for each direction; nil until a row runs by itself.
+    private var plans: [BoundPlan?]
+    private let logits: UnsafeMutablePointer<Float>
+
+    /// The memory of one cache, all rows one after the other.
+    private struct CacheBuffer {
+        let cache: Plan.StaticCache
+        let rowBytes: Int
+        let first: HugeBuffer
+        /// Nil if the cache is updated in place.
+        let second: HugeBuffer?
+    }
+
+    init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
+        throws(ApusError)
+    {
+        self.engine = engine
+        self.limits = limits
+        self.kernels = kernels
+        self.pool = pool
+        vocabularySize = engine.info.vocabularySize
+        maxPositions = engine.info.maxPositions
+        runsBatches = engine.plan.hasSymbolicBatch
+        let passLimits = SessionLimits(
+            batch: runsBatches ? limits.batch : 1, chunk: limits.chunk, capacity: limits.capacity)
+        frame = Frame(limits: passLimits)
+        caches = try Self.buffers(engine.plan, limits)
+        changesBuffers = caches.contains { $0.second != nil }
+        memory = try PlanMemory(
+            engine.plan, limits: passLimits,
+            held: Set(caches.filter { $0.second != nil }.map { engine.plan.root(of: $0.cache.output) }))
+        isSwapped = Array(repeating: false, count: limits.batch)
+        plans = Array(repeating: nil, count: 2 * limits.batch)
+        logits = .allocate(capacity: limits.batch * vocabularySize)
+        logits.initialize(repeating: 0, count: limits.batch * vocabularySize)
+        // The plans that every session needs are bound now, so that a pass allocates nothing.
+        _ = try plan(0, isSwapped: false)
+        if changesBuffers { _ = try plan(0, isSwapped: true) }
+    }
+
+    deinit { logits.deallocate() }
+
+    private static func buffers(_ plan: Plan, _ limits: SessionLimits) throws(ApusError) -> [CacheBuffer] {
+        let row = SessionLimits(batch: 1, chunk: 1, capacity: limits.capacity)
+        var buffers: [CacheBuffer] = []
+        for cache in plan.staticCaches {
+            let type = plan.tensors[cache.input].type
+            guard let count = type.elementCount.evaluate(row.value(of:)) else {
+                throw ApusError(.internal, "static cache \(cache.name): \(type) has no size")
+            }
+            let bytes = count * type.element.byteCount
+            func make() throws(ApusError) -> HugeBuffer {
+                try HugeBuffer(byteCount: bytes * limits.batch, purpose: "the KV cache")
+            }
+            let first = try make()
+            buffers.append(
+                CacheBuffer(
+                    cache: cache, rowBytes: bytes, first: first, second: cache.isInPlace ? nil : try make()))
+        }
+        guard buffers.count == plan.kvCaches.count else {
+            throw ApusError(
+                .internal,
+                "the engine has \(plan.kvCaches.count) static caches and updates of \(buffers.count)")
+        }
+        return buffers
+    }
+
+    /// The plan bound to the caches from a row on, bound when it is first asked for.
+    private func plan(_ row: Int, isSwapped: Bool) throws(ApusError) -> BoundPlan {
+        let index = 2 * row + (isSwapped ? 1 : 0)
+        if let plan = plans[index] { return plan }
+        var inputs: [String: UnsafeMutableRawPointer] = [:]
+        var held: [Int: UnsafeMutableRawPointer] = [:]
+        for buffer in caches {
+            let offset = row * buffer.rowBytes
+            let (first, second) = (buffer.first.base + offset, buffer.second.map { $0.base + offset })
+            inputs[buffer.cache.name] = isSwapped ? second ?? first : first
+            if let second {
+                held[engine.plan.root(of: buffer.cache.output)] = isSwapped ? first : second
+            }
+        }
+        let batch = runsBatches && row == 0 ? limits.batch : 1
+        let bound = try BoundPlan(
+            engine.plan, weights: engine.weights, frame: frame,
+            limits: SessionLimits(batch: batch, chunk: limits.chunk, capacity: limits.capacity),
+            kernels: kernels, pool: pool, plugins: engine.plugins, memory: memory, held: held
+        ) { name, _ throws(ApusError) in
+            guard let pointer = inputs[name] ?? frame.pointer(of: name) else {
+                throw ApusError(
+                    .internal, "the engine has an input '\(name)' that the runtime does not know")
+            }
+            return pointer
+        }
+        plans[index] = bound
+        return bound
+    }
+
+    var workingBytes: Int {
+        memory.byteCount + caches.reduce(0) { $0 + $1.first.byteCount + ($1.second?.byteCount ?? 0) }
+    }
+
+    func forward(
+        tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int, newCounts: UnsafeBufferPointer<Int32>,
+        cachedCounts: UnsafeBufferPointer<Int32>
+    ) throws(ApusError) -> UnsafeBufferPointer<Float> {
+        guard (1...limits.batch).contains(batch), tokens.count == batch * width, newCounts.count == batch,
+            cachedCounts.count == batch
+        else {
+            throw ApusError(
+                .invalidInput,
+                "forward pass of \(batch) × \(width) tokens: expected up to \(limits.batch) × \(limits.chunk), "
+                    + "and as many ids and counts")
+        }
+        let bound = min(limits.capacity, maxPositions)
+        for row in 0..<batch {
+            let (new, cached) = (Int(newCounts[row]), Int(cachedCounts[row]))
+            guard (1...max(width, 1)).contains(new), cached >= 0, cached + new <= bound else {
+                throw ApusError(
+                    .invalidInput,
+                    "sequence \(row): \(cached) cached and \(new) new tokens exceed the static cache of \(bound) "
+                        + "tokens or the row of \(width); choose a larger context")
+            }
+        }
+        if agree(batch, width, newCounts, cachedCounts) {
+            try run(0, tokens, batch: batch, width: width, newCounts, cachedCounts)
+        } else {
+            for row in 0..<batch {
+                let new = Int(newCounts[row])
+                try run(
+                    row, UnsafeBufferPointer(rebasing: tokens[row * width..<row * width + new]), batch: 1,
+                    width: new, UnsafeBufferPointer(rebasing: newCounts[row...row]),
+                    UnsafeBufferPointer(rebasing: cachedCounts[row...row]))
+            }
+        }
+        return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
+    }
+
+    /// Whether all rows of a pass start at the same place, have as many tokens and lie in the same buffers.
+    private func agree(
+        _ batch: Int, _ width: Int, _ newCounts: UnsafeBufferPointer<Int32>,
+        _ cachedCounts: UnsafeBufferPointer<Int32>
+    ) -> Bool {
+        guard runsBatches || batch == 1 else { return false }
+        for row in 0..<batch {
+            guard Int(newCounts[row]) == width, cachedCounts[row] == cachedCounts[0],
+                isSwapped[row] == isSwapped[0]
+            else { return false }
+        }
+        return true
+    }
+
+    /// Runs one pass over `batch` rows from `row` on.
+    private func run(
+        _ row: Int, _ tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
+        _ newCounts: UnsafeBufferPointer<Int32>, _ cachedCounts: UnsafeBufferPointer<Int32>
+    ) throws(ApusError) {
+        try frame.load(
+            tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
+            vocabularySize: vocabularySize, maxPositions: maxPositions)
+        let plan = try plan(row, isSwapped: isSwapped[row])
+        try plan.run()
+        (logits + row * vocabularySize).update(from: try plan.logits(), count: batch * vocabularySize)
+        for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
+    }
+}

@@ -1,0 +1,84 @@
+import Apus
+import ArgumentParser
+
+/// `apus compile`: a model as one file that runs by itself.
+struct CompileCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compile",
+        abstract: "Compile a model into one file that runs by itself.",
+        discussion: """
+            The engine holds the plan, the weights as the kernels read them, and the tokenizer: every other command \
+            takes it as a model, and the folder is no longer needed. With --refit the plan of an engine is kept and \
+            the weights of another checkpoint of the same model are packed for it; no pass is run.
+
+              apus compile --model FOLDER --output model.apus
+              apus run --model model.apus --prompt "In the beginning"
+              apus compile --refit model.apus --model OTHER --output other.apus
+            """)
+
+    @Option(help: ArgumentHelp("Folder with config.json and *.safetensors.", valueName: "folder"))
+    var model: String
+
+    @Option(help: ArgumentHelp("The engine to write; a file of that name is replaced.", valueName: "file"))
+    var output: String
+
+    @Option(help: ArgumentHelp("Folder with tokenizer.json, if it is not the model's.", valueName: "folder"))
+    var tokenizer: String?
+
+    @Option(
+        name: [.customLong("precision"), .customLong("model-precision"), .customLong("model_precision")],
+        help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
+    var precision: Precision?
+
+    @Option(
+        help: ArgumentHelp("An engine whose plan is kept; its precision is kept too.", valueName: "engine"))
+    var refit: String?
+
+    mutating func validate() throws {
+        if refit != nil, precision != nil {
+            throw ValidationError("--refit keeps the engine's precision; leave out --precision.")
+        }
+    }
+
+    func run() throws {
+        let bar = ProgressBar.onTerminal()
+        defer { bar?.finish() }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let options = LoadOptions(precision: precision?.element, tokenizerFolder: tokenizer)
+        let source = try ModelSource(path: model, options: options)
+        let imported = try source.importedModel()
+        let loaded = clock.now
+        let backend = try CPUBackend()
+        let engine: Engine
+        var files = try source.tokenizerFiles()
+        if let refit {
+            let file = try EngineFile(path: refit)
+            let blueprint = try file.blueprint(for: backend)
+            engine = try ApusError.within(refit) { () throws(ApusError) in
+                try Compiler.refit(blueprint, with: imported, backend: backend, progress: bar)
+            }
+            // New weights often come without a tokenizer: that of the engine is as good.
+            if files.isEmpty { files = try file.attachedTokenizer() }
+        } else {
+            engine = try Compiler.compile(
+                imported.graph, weights: imported.weights, info: imported.info,
+                options: CompileOptions(precision: precision?.element), backend: backend, progress: bar)
+        }
+        let compiled = clock.now
+        let header = try EngineFile.write(
+            engine, generation: source.generation, tokenizer: files, to: output, progress: bar)
+        let seconds = [loaded - start, compiled - loaded, clock.now - compiled].map { $0 / .seconds(1) }
+        bar?.finish()
+        let listing = EngineListing(
+            header, info: engine.info, precision: engine.precision, origin: engine.origin)
+        let verb = refit == nil ? "compiled" : "refitted"
+        let standardOutput = ByteOutput.standardOutput
+        try standardOutput.write(listing.summary(of: output) + listing.sections + listing.attention)
+        try standardOutput.line(
+            "read in \(Figures.duration(seconds: seconds[0])), \(verb) in \(Figures.duration(seconds: seconds[1])), "
+                + "written in \(Figures.duration(seconds: seconds[2])), peak memory "
+                + Figures.bytes(ProcessMemory.peakBytes()))
+        try standardOutput.flush()
+    }
+}

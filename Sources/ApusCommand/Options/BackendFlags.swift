@@ -1,0 +1,146 @@
+import Apus
+import ArgumentParser
+
+/// Flags that say what attention becomes and where keys and values are kept.
+struct BackendFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What attention becomes, one or a list (default: plugin; of a matrix all).",
+            valueName: "name,..."))
+    var backend: BackendList?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where keys and values are kept, one or a list (default: none, or the plugin's own place).",
+            discussion: "\(Variant.allowed).", valueName: "kind,..."))
+    var cache: CacheList?
+
+    @Flag(
+        name: [.customLong("no-alias-kv-cache"), .customLong("no_alias_kv_cache")],
+        help: "Copy static caches in every step, as their graphs say, instead of updating them in place.")
+    var copiesCaches = false
+
+    mutating func validate() throws {
+        // Whoever has the flags knows which backends stand in for none.
+        if backend != nil { _ = try variants() }
+    }
+
+    /// The pairs of backend and cache that the flags ask for: for a single backend the cache given, or its own; for
+    /// several all that go together.
+    /// - Throws: a usage error that names the pairs there are.
+    /// - Parameter fallback: The backends without `--backend`.
+    func variants(_ fallback: BackendList = BackendList([.plugin])) throws -> [Variant] {
+        var variants: [Variant] = []
+        let backend = backend ?? fallback
+        let wanted = cache?.values ?? []
+        let isList = backend.values.count > 1
+        for kind in backend.values {
+            let caches = !wanted.isEmpty ? wanted : isList ? kind.caches : [kind.caches[0]]
+            for cache in caches {
+                if kind.caches.contains(cache) {
+                    variants.append(Variant(backend: kind, cache: cache, isAliased: !copiesCaches))
+                } else if !isList {
+                    throw Self.refusal(kind.rawValue, cache.rawValue)
+                }
+            }
+        }
+        guard !variants.isEmpty else {
+            throw Self.refusal(
+                backend.defaultValueDescription, CacheList(wanted).defaultValueDescription)
+        }
+        return variants
+    }
+
+    /// The one pair that the flags ask for.
+    /// - Throws: a usage error if they ask for several.
+    func variant() throws -> Variant {
+        let variants = try variants()
+        guard variants.count == 1 else {
+            throw ValidationError(
+                "--backend and --cache: expected one backend and one cache, got \(variants.count) pairs; lists go "
+                    + "with benchmarks.")
+        }
+        return variants[0]
+    }
+
+    private static func refusal(_ backend: String, _ cache: String) -> ValidationError {
+        ValidationError("--backend \(backend) does not go with --cache \(cache). \(Variant.allowed).")
+    }
+}
+
+/// A backend with a cache.
+struct Variant: Equatable, Sendable {
+    var backend: BackendKind
+    var cache: CacheKind
+    /// Whether a static cache is updated in place.
+    var isAliased = true
+
+    /// The rule in one sentence.
+    static let allowed =
+        "Allowed are "
+        + BackendKind.allCases.map { backend in
+            "--backend \(backend.rawValue) with \(backend.caches.map(\.rawValue).joined(separator: ", "))"
+        }.joined(separator: "; ")
+
+    /// The cache, and that it is copied where it need not be.
+    var cacheName: String { cache.rawValue + (cache.isStatic && !isAliased ? ", copied" : "") }
+
+    /// The pair as tables name it.
+    var name: String { backend.caches.count > 1 ? "\(backend.rawValue)/\(cacheName)" : backend.rawValue }
+
+    /// Options that load a model for it.
+    func options(
+        precision: ElementType? = nil, threads: Int? = nil, batchSize: Int = 1, contextLength: Int? = nil
+    ) -> LoadOptions {
+        LoadOptions(
+            precision: precision, backend: backend, cache: cache, aliasKVCache: isAliased, threads: threads,
+            batchSize: batchSize, contextLength: contextLength)
+    }
+}
+
+/// The value of `--backend`: names with commas between them, or `all`.
+struct BackendList: ExpressibleByArgument, Equatable, Sendable {
+    let values: [BackendKind]
+
+    init(_ values: [BackendKind]) { self.values = values }
+
+    init?(argument: String) {
+        if argument == "all" {
+            values = BackendKind.allCases
+        } else {
+            guard let values: [BackendKind] = parsed(argument) else { return nil }
+            self.values = values
+        }
+    }
+
+    var defaultValueDescription: String { values.map(\.rawValue).joined(separator: ",") }
+
+    static var allValueStrings: [String] { BackendKind.allCases.map(\.rawValue) + ["all"] }
+}
+
+/// The value of `--cache`: names with commas between them; the empty text, as in run_llm.py, names none.
+struct CacheList: ExpressibleByArgument, Equatable, Sendable {
+    let values: [CacheKind]
+
+    init(_ values: [CacheKind]) { self.values = values }
+
+    init?(argument: String) {
+        guard let values: [CacheKind] = argument.isEmpty ? [] : parsed(argument) else { return nil }
+        self.values = values
+    }
+
+    var defaultValueDescription: String { values.map(\.rawValue).joined(separator: ",") }
+
+    static var allValueStrings: [String] { CacheKind.allCases.map(\.rawValue) }
+}
+
+/// Different values with commas between them.
+private func parsed<Kind: RawRepresentable & Equatable>(_ text: String) -> [Kind]?
+where Kind.RawValue == String {
+    var values: [Kind] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let value = Kind(rawValue: part.trimmed), !values.contains(value) else { return nil }
+        values.append(value)
+    }
+    return values
+}

@@ -1,0 +1,139 @@
+import ApusEngine
+import ApusGraph
+import ApusReference
+import ApusSupport
+
+@testable import ApusCPU
+@testable import ApusCompiler
+
+/// A graph compiled for the CPU as it stands, and run on the inputs that the interpreter gets.
+final class GraphRun {
+    let bound: BoundPlan
+    let plan: Plan
+    private let frame: Frame
+    private let limits: SessionLimits
+    private let inputs = Inputs()
+
+    /// Memory of the inputs by name, in the element types of the plan.
+    private final class Inputs {
+        var memory: [String: UnsafeMutableRawPointer] = [:]
+        deinit { memory.values.forEach { $0.deallocate() } }
+    }
+
+    init(
+        _ graph: Graph, weights source: any WeightSource = NoWeights(), set: InstructionSet = .best,
+        threads: Int = 1, limits: SessionLimits = SessionLimits(batch: 4, chunk: 160, capacity: 640)
+    ) throws {
+        self.limits = limits
+        let backend = try CPUBackend(threads: threads, instructionSet: set)
+        let expressions = WeightExpressions(graph)
+        let draft = try PlanBuilder.build(
+            graph, registry: .standard, backend: backend, plugins: PluginRegistry(), expressions: expressions)
+        plan = draft.plan
+        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+        let packer = WeightPacker(
+            graph: graph, expressions: expressions, source: source, backend: backend)
+        for (region, weight) in draft.weights.enumerated() {
+            try packer.pack(weight.value, into: store.bytes(of: region))
+        }
+        let (memory, bounds) = (inputs, SizeBounds(plan.symbols, limits: limits))
+        frame = Frame(limits: limits)
+        guard let kernels = set.kernels else { throw ApusError(.unsupported, "no \(set) here") }
+        bound = try BoundPlan(
+            plan, weights: store, frame: frame, limits: limits, kernels: kernels,
+            pool: try ThreadPool(count: threads), plugins: PluginRegistry()
+        ) { name, type throws(ApusError) in
+            let bytes = (bounds.upperBound(of: type.elementCount) ?? 0) * type.element.byteCount
+            let pointer = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 1), alignment: 64)
+            memory.memory[name] = pointer
+            return pointer
+        }
+        // What a step does not write, no step may read.
+        let arena = bound.memory.arena
+        arena.base.initializeMemory(as: UInt8.self, repeating: 0xff, count: arena.byteCount)
+    }
+
+    /// Writes an input.
+    func set(_ name: String, _ tensor: Tensor) throws {
+        guard let pointer = inputs.memory[name],
+            let entry = plan.tensors.first(where: { $0.storage == .input(name) })
+        else { return }
+        write(tensor, entry.type.element, pointer)
+    }
+
+    /// Runs the graph for `B` sequences of `S` tokens.
+    func run(batch: Int, width: Int) throws -> [Tensor] {
+        let tokens = [Int32](repeating: 0, count: batch * width)
+        let counts = [Int32](repeating: Int32(width), count: batch)
+        let cached = [Int32](repeating: 0, count: batch)
+        try tokens.withUnsafeBufferPointer { tokens in
+            try counts.withUnsafeBufferPointer { counts in
+                try cached.withUnsafeBufferPointer { cached in
+                    try frame.load(
+                        tokens: tokens, batch: batch, width: width, newCounts: counts, cachedCounts: cached,
+                        vocabularySize: 1 << 20, maxPositions: 1 << 20)
+                }
+            }
+        }
+        try bound.run()
+        return try plan.outputs.map { output in
+            let view = try bound.context.view(output.tensor)
+            let shape = (0..<view.rank).map { view.size($0) }
+            return read(view.element, shape, UnsafeRawPointer(view.pointer))
+        }
+    }
+
+    private func write(_ tensor: Tensor, _ element: ElementType, _ pointer: UnsafeMutableRawPointer) {
+        for (index, value) in tensor.floats.enumerated() {
+            switch element {
+            case .f16:
+                pointer.storeBytes(of: Half(value).bits, toByteOffset: index * 2, as: UInt16.self)
+            case .bf16:
+                pointer.storeBytes(of: BFloat16(value).bits, toByteOffset: index * 2, as: UInt16.self)
+            default: pointer.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
+            }
+        }
+        for (index, value) in tensor.ints.enumerated() {
+            switch element {
+            case .i64: pointer.storeBytes(of: Int64(value), toByteOffset: index * 8, as: Int64.self)
+            case .i32: pointer.storeBytes(of: Int32(value), toByteOffset: index * 4, as: Int32.self)
+            default:
+                pointer.storeBytes(
+                    of: UInt8(truncatingIfNeeded: value), toByteOffset: index, as: UInt8.self)
+            }
+        }
+    }
+
+    private func read(_ element: ElementType, _ shape: [Int], _ pointer: UnsafeRawPointer) -> Tensor {
+        let places = 0..<shape.reduce(1, *)
+        func half(_ index: Int) -> UInt16 { pointer.load(fromByteOffset: index * 2, as: UInt16.self) }
+        func byte(_ index: Int) -> UInt8 { pointer.load(fromByteOffset: index, as: UInt8.self) }
+        switch element {
+        case .f32:
+            return Tensor(
+                element, shape, floats: places.map { pointer.load(fromByteOffset: $0 * 4, as: Float.self) })
+        case .f16: return Tensor(element, shape, floats: places.map { Half(bits: half($0)).float })
+        case .bf16: return Tensor(element, shape, floats: places.map { BFloat16(bits: half($0)).float })
+        case .i64:
+            return Tensor(
+                element, shape,
+                ints: places.map { Int(pointer.load(fromByteOffset: $0 * 8, as: Int64.self)) })
+        case .i32:
+            return Tensor(
+                element, shape,
+                ints: places.map { Int(pointer.load(fromByteOffset: $0 * 4, as: Int32.self)) })
+        case .i8: return Tensor(element, shape, ints: places.map { Int(Int8(bitPattern: byte($0))) })
+        case .u8, .bool: return Tensor(element, shape, ints: places.map { Int(byte($0)) })
+        }
+    }
+}
+
+/// A graph without weights.
+struct NoWeights: WeightSource {
+    func type(of name: String) -> TensorType? { nil }
+    func withBytes(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
+    ) throws(ApusError) {
+        throw ApusError(.notFound, "no weight '\(name)'")
+    }
+}
