@@ -76,7 +76,7 @@ public struct Dimension: Sendable, Hashable {
         var quotient: [Monomial: Int] = [:]
         for (key, value) in terms {
             guard value % coefficient == 0, let rest = Self.remove(monomial, from: key) else { return nil }
-            quotient[rest, default: 0] += value / coefficient
+            quotient[rest] = Self.saturatingSum(quotient[rest] ?? 0, value / coefficient)
         }
         return Dimension(terms: quotient)
     }
