@@ -9,7 +9,9 @@ struct GeluTanhMul: Plugin {
     let name = "GeluTanhMul"
     let version = 1
 
-    /// What the op takes and gives. The rule says what a graph must look like; it checks every use.
+    /// What the op takes and gives.
+    ///
+    /// The rule says what a graph must look like; it checks every use.
     var op: OpSpec {
         OpSpec(
             "gelu_tanh_mul", .engine, "y = gelu_tanh(gate)·up; all of one shape",
@@ -21,7 +23,9 @@ struct GeluTanhMul: Plugin {
         }
     }
 
-    /// What the op means, as plainly as it can be said. Rule and kernels are checked against it.
+    /// What the op means, as plainly as it can be said.
+    ///
+    /// Rule and kernels are checked against it.
     var reference: ReferenceFunction {
         { call in
             let pairs = zip(call[0].floats, call[1].floats)
@@ -29,7 +33,7 @@ struct GeluTanhMul: Plugin {
         }
     }
 
-    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+    /// The tanh form of GELU, x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
     private static func gelu(_ x: Double) -> Double {
         x / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     }
@@ -37,7 +41,7 @@ struct GeluTanhMul: Plugin {
     var cpu: (any CPUKernel)? { GeluTanhMulKernel() }
     var cuda: CUDAKernel? { .geluTanhMul }
 
-    /// Finds the op in a graph:
+    /// Finds the op in a graph.
     ///
     ///     %a = gelu(%gate) {approximate = "tanh"} ; %y = mul(%a, %up)     →     %y = gelu_tanh_mul(%gate, %up)
     ///

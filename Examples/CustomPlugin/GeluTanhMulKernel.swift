@@ -11,7 +11,9 @@ struct GeluTanhMulKernel: CPUKernel {
     }
 }
 
-/// One such step of a model. Workers share the elements.
+/// One such step of a model.
+///
+/// Workers share the elements.
 final class GeluTanhMulLaunch: CPULaunch {
     private let gate: UnsafeMutablePointer<Float>
     private let up: UnsafeMutablePointer<Float>

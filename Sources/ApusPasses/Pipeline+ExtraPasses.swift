@@ -4,7 +4,9 @@ public import ApusSupport
 ///
 ///     ExtraPass(RewritePass("fuse-geglu", [Rule(…) { … }]), .last(.fuse))
 public struct ExtraPass: Sendable {
-    /// Where a pass goes. Several at one place run in the order in which they are given.
+    /// Where a pass goes.
+    ///
+    /// Several at one place run in the order in which they are given.
     public enum Place: Sendable, Hashable {
         /// In front of the first pass of a phase.
         case first(Pipeline.Phase)

@@ -95,7 +95,9 @@ public struct KernelTensor {
     public let type: TensorType
     /// The largest sizes it will have.
     public let maximumShape: [Int]
-    /// Whether a step of the pass computes it. If not, it holds its values when ``CPULaunch/prepare()`` is called.
+    /// Whether a step of the pass computes it.
+    ///
+    /// If not, it holds its values when ``CPULaunch/prepare()`` is called.
     public let isComputed: Bool
     /// The first element.
     public let pointer: UnsafeMutableRawPointer

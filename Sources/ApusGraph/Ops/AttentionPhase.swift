@@ -1,6 +1,8 @@
 public import ApusSupport
 
-/// What one call of an attention plugin does. Shapes alone tell it.
+/// What one call of an attention plugin does.
+///
+/// Shapes alone tell it.
 public enum AttentionPhase: Sendable, Hashable {
     /// New sequences: nothing is cached.
     case prefill
@@ -54,7 +56,9 @@ public enum AttentionPhase: Sendable, Hashable {
 public struct AttentionSpan: Sendable, Hashable {
     /// Cache slot of the first new token; also its position, but in a tree.
     public let first: Int
-    /// New tokens; rows from here on are padding. In a tree, padding is among these.
+    /// New tokens; rows from here on are padding.
+    ///
+    /// In a tree, padding is among these.
     public let count: Int
     /// Tokens in the cache after the call.
     public var length: Int { first + count }
