@@ -19,6 +19,7 @@ MISTRAL = {
 
 CHECKPOINTS = {
     "llama": llama(num_hidden_layers=2, tie_word_embeddings=True, rope_theta=500000.0, rope_scaling=LLAMA3_ROPE, **TINY),
+    "llama2": llama(num_hidden_layers=1, tie_word_embeddings=False, rope_theta=10000.0, **TINY | {"num_key_value_heads": 4}),
     "qwen2": qwen2(num_hidden_layers=1, max_window_layers=1,
                    **{key: value for key, value in TINY.items() if key != "head_dim"}),
     "qwen3": qwen3(num_hidden_layers=1, max_window_layers=1, tie_word_embeddings=False, **TINY),
@@ -61,6 +62,8 @@ PROGRAMS = [
     Program("llama", "5.23.0", dtype="float16"),
     Program("llama", "5.23.0", "core", "eager", "bfloat16"),
     Program("llama", "4.57.6", cache="dynamic"),
+    Program("llama2", "5.23.0"),
+    Program("llama2", "5.23.0", "core"),
     Program("qwen2", "4.52.4", "core"),
     Program("qwen2", "4.57.6", "core"),
     Program("qwen2", "5.0.0"),

@@ -3,6 +3,7 @@ import ApusCompiler
 public import ApusEngine
 public import ApusFrontend
 public import ApusGraph
+import ApusPasses
 import ApusReference
 public import ApusRuntime
 public import ApusSupport
@@ -166,9 +167,20 @@ public final class LanguageModel: @unchecked Sendable {
         case .reference:
             return .reference(
                 try Interpreter(
-                    graph: model.graph, weights: model.weights, registry: options.plugins.ops(),
+                    graph: try referenceGraph(model, options), weights: model.weights, registry: options.plugins.ops(),
                     functions: options.plugins.referenceFunctions))
         }
+    }
+
+    /// The graph that the reference backend computes: as it was imported, if ids and positions are all it takes. One
+    /// with a cache of the exporter's, or that counts positions itself, is brought into that form first.
+    private static func referenceGraph(
+        _ model: ImportedModel, _ options: LoadOptions
+    ) throws(ApusError) -> Graph {
+        let names = model.graph.inputs.map { model.graph.name(of: $0) ?? "" }
+        guard names != [Bindings.inputIDs, Bindings.positionIDs] else { return model.graph }
+        let manager = PassManager(registry: options.plugins.ops(), weights: model.weights)
+        return try manager.run(model.graph, Pipeline.canonical).graph
     }
 
     /// The backend that computes; nil with the reference backend.

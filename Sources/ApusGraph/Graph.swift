@@ -130,4 +130,22 @@ public struct Graph: Sendable {
 
     /// The declared symbol of that name.
     public func symbol(named name: String) -> Symbol? { symbols.first { $0.name == name } }
+
+    /// Of a list of symbols, those that types or attributes mention, and those that they are defined by.
+    public func mentioned(_ symbols: [Symbol]) -> [Symbol] {
+        var used: Set<String> = []
+        func add(_ dimensions: [Dimension]) { for size in dimensions { used.formUnion(size.symbols) } }
+        for value in inputs + nodes.flatMap(\.results) { add(type(of: value).shape) }
+        for attribute in nodes.flatMap(\.attributes.values) {
+            switch attribute {
+            case .dimension(let size): add([size])
+            case .dimensions(let list): add(list)
+            default: break
+            }
+        }
+        for symbol in symbols.reversed() where used.contains(symbol.name) {
+            used.formUnion(symbol.definition?.symbols ?? [])
+        }
+        return symbols.filter { used.contains($0.name) }
+    }
 }

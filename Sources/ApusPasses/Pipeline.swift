@@ -68,6 +68,10 @@ public enum Pipeline {
         return lowering + attention(options) + finishing(options)
     }
 
+    /// The passes that bring an imported graph into one form, without fusing anything: a cache of the exporter's is
+    /// gone, and positions are an input.
+    public static let canonical: [any Pass] = lowering.filter { $0.phase == .canonicalise }.map(\.pass)
+
     /// What every backend starts with.
     private static let lowering = [
         Step(.canonicalise, removeDetach, "nothing that follows looks through steps that do nothing"),

@@ -15,6 +15,7 @@ enum SameNumbers {
         let isCounting = names(after) == names(before) + ["position_ids"]
         guard names(before) == names(after) || isLifted || isCounting else { return }
         do {
+            let before = isLifted ? withEmptyCaches(before, after) : before
             let sizes = Seeded.sizes(before)
             let inputs = try Seeded.inputs(before, sizes).merging(Seeded.inputs(after, sizes)) { old, _ in old
             }
@@ -32,5 +33,20 @@ enum SameNumbers {
         } catch {
             throw ApusError(.internal, "\(error)")
         }
+    }
+
+    /// The graph before growing caches were lifted out, such that they may be empty: then both compute the same, a
+    /// whole sequence. (Exporters say that a length is at least 2, as they treat 0 and 1 as constants.)
+    private static func withEmptyCaches(_ before: Graph, _ after: Graph) -> Graph {
+        var graph = before
+        for value in before.inputs where after.input(named: before.name(of: value) ?? "") == nil {
+            for dimension in before.type(of: value).shape {
+                for name in dimension.symbols {
+                    guard let index = graph.symbols.firstIndex(where: { $0.name == name }) else { continue }
+                    graph.symbols[index].range = 0...0
+                }
+            }
+        }
+        return graph
     }
 }

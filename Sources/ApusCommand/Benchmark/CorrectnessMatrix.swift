@@ -37,7 +37,8 @@ struct CorrectnessMatrix {
     }
 
     /// Runs a model with every backend and cache.
-    /// - Parameter expected: A file with prompts and tokens; nil is `cases.json` in the folder, if it is there.
+    /// - Parameter expected: A file with prompts and tokens; nil is `cases.json` in the folder, or beside the
+    ///   program, if it is there.
     /// - Throws: what reading model and file throws; what goes wrong in a cell is told there.
     func row(_ path: String, expected file: String?, progress: ProgressBar?) throws(ApusError) -> Row {
         let model = try ModelSource(path: path).importedModel()
@@ -64,7 +65,8 @@ struct CorrectnessMatrix {
             cells.append(cell(model, variant, cases ?? [], counts))
         }
         return Row(
-            model: path.split(separator: "/").last.map(String.init) ?? path,
+            // A program is told from others of its name by its folder.
+            model: path.split(separator: "/").suffix(OutputFile.isFolder(path) ? 1 : 2).joined(separator: "/"),
             source: isKnown ? "transformers" : "reference", tokenCount: counts.reduce(0, +), cells: cells)
     }
 
@@ -162,11 +164,13 @@ struct ExpectedTokens {
     /// Reads `{"cases": [{"name", "prompt", "tokens"}]}`.
     /// - Parameters:
     ///   - path: The file; nil is `cases.json` in the folder.
-    ///   - folder: The model's folder.
+    ///   - folder: The model's folder, or an exported program.
     /// - Returns: At least one case; nil if no file was named and the folder has none.
     /// - Throws: `.invalidInput` for another form, `.notFound` for a file that was named.
     static func cases(_ path: String?, folder: String) throws(ApusError) -> [ExpectedTokens]? {
-        let file = path ?? "\(folder)/cases.json"
+        let parent = folder.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        let place = OutputFile.isFolder(folder) ? folder : parent.joined(separator: "/")
+        let file = path ?? (place.isEmpty ? "cases.json" : "\(place)/cases.json")
         let json: JSON
         do {
             json = try JSON.parse(contentsOfFile: file)

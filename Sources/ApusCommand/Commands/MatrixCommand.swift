@@ -9,8 +9,8 @@ struct MatrixCommand: ParsableCommand {
         discussion: """
             A row for each model, a column for each backend and cache. A cell says whether all greedy tokens are \
             those expected, and how long the generations took. Expected are the tokens that transformers gave, \
-            from a cases.json in the model's folder or the file of --expected; where there is none, the tokens of \
-            the reference backend. The command ends with status 65 if any cell differs.
+            from a cases.json in the model's folder, beside the program, or of --expected; where there is none, the \
+            tokens of the reference backend. The command ends with status 65 if any cell differs.
 
               apus matrix --model FOLDER --model FOLDER
               apus matrix --model FOLDER --expected cases.json --precision FP16 --json

@@ -32,7 +32,7 @@ struct ProgramImport {
         var graph = context.builder.graph
         graph.outputs = outputs
         let states = try addStates(&graph, written, context)
-        graph.symbols = Self.usedSymbols(context.symbols.symbols, graph)
+        graph.symbols = graph.mentioned(context.symbols.symbols)
         try graph.verify()
         return Result(graph: graph, states: states, notes: context.notes)
     }
@@ -69,24 +69,6 @@ struct ProgramImport {
             table.rename(length, to: "T")
         }
         return table
-    }
-
-    /// The symbols that a graph mentions, and those that they are defined by, in the order of the table.
-    private static func usedSymbols(_ symbols: [Symbol], _ graph: Graph) -> [Symbol] {
-        var used: Set<String> = []
-        func add(_ dimensions: [Dimension]) { for size in dimensions { used.formUnion(size.symbols) } }
-        for value in graph.inputs + graph.nodes.flatMap(\.results) { add(graph.type(of: value).shape) }
-        for attribute in graph.nodes.flatMap(\.attributes.values) {
-            switch attribute {
-            case .dimension(let size): add([size])
-            case .dimensions(let list): add(list)
-            default: break
-            }
-        }
-        for symbol in symbols.reversed() where used.contains(symbol.name) {
-            used.formUnion(symbol.definition?.symbols ?? [])
-        }
-        return symbols.filter { used.contains($0.name) }
     }
 
     // MARK: Outputs and state

@@ -32,6 +32,8 @@ struct ExportedProgram: Sendable {
     let outputs: [(kind: OutputKind, argument: ExportedArgument)]
     /// The values that each symbol may take, as far as they are bounded.
     let ranges: [String: (lower: Int?, upper: Int?)]
+    /// Conditions on the inputs that the exporter checks before it runs the program, as Python.
+    let guards: [String]
 
     /// The major version of the schema that is read.
     static let schemaVersion = 8
@@ -71,6 +73,7 @@ struct ExportedProgram: Sendable {
             ranges[name] = (range["min_val"]?.int, range["max_val"]?.int)
         }
         self.ranges = ranges
+        guards = json["guards_code"].map { $0.elements.compactMap(\.string) } ?? []
     }
 
     private static func union(_ spec: JSON) throws(ApusError) -> (key: String, value: JSON) {

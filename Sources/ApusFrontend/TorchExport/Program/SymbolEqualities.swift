@@ -1,10 +1,11 @@
 import ApusGraph
 import ApusSupport
 
-/// Finds symbols of a program that must be equal for it to run: an assertion says so, or an operator asks for two
-/// sizes to be the same. Exporters keep only some of these equalities; a KV cache's tensors, say, have a length each.
+/// Finds symbols of a program that must be equal for it to run: a guard or an assertion says so, or an operator asks
+/// for two sizes to be the same. Exporters keep only some of these equalities; a KV cache's tensors, say, have a length each.
 struct SymbolEqualities {
     private let graph: ExportedGraph
+    private let guards: [String]
     /// Expressions as dimensions over the program's own names.
     private var trial: SymbolTable
     /// The pairs that were found.
@@ -12,11 +13,17 @@ struct SymbolEqualities {
 
     init(_ program: ExportedProgram) {
         graph = program.graph
+        guards = program.guards
         trial = SymbolTable(ranges: program.ranges)
     }
 
-    /// Looks at all nodes.
+    /// Looks at all guards and nodes.
     mutating func collect() {
+        let graph = graph
+        for text in guards {
+            guard let equality = GuardEquality(text, sizes: { graph.tensors[$0]?.sizes }) else { continue }
+            equate(equality.sides.0, equality.sides.1)
+        }
         var comparisons: [String: ExportedNode] = [:]
         for node in graph.nodes {
             if case .symBool(let name)? = node.outputs.first { comparisons[name] = node }
