@@ -12,6 +12,9 @@ let package = Package(
         .executableTarget(
             name: "AttentionPluginDemo", dependencies: [.product(name: "Apus", package: "apus")],
             path: "AttentionPluginDemo"),
+        .executableTarget(
+            name: "GenerationDemo", dependencies: [.product(name: "Apus", package: "apus")],
+            path: "GenerationDemo"),
     ],
     swiftLanguageModes: [.v6]
 )

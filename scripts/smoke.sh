@@ -15,6 +15,6 @@ esac
 
 # The examples, a package of their own, check what they show; the scratch path shares the build of the library.
 swift build -c release --package-path Examples --scratch-path .build
-for example in CustomPlugin AttentionPluginDemo; do
+for example in CustomPlugin AttentionPluginDemo GenerationDemo; do
   ".build/release/$example"
 done

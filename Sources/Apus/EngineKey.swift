@@ -21,7 +21,7 @@ struct EngineKey: Sendable, Hashable {
         // The precision is in the key as the pipeline is given it.
         "precision",
         // Plugins are in the key by their names and versions; models with passes of a program's own are not kept.
-        "plugins", "passes",
+        "plugins", "passes", "dumpDirectory", "check",
     ]
 
     /// The name of the file in a cache's folder: 128 bits of hash.

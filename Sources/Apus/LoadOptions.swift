@@ -1,4 +1,4 @@
-import ApusCompiler
+public import ApusCompiler
 public import ApusEngine
 public import ApusGraph
 public import ApusPasses
@@ -34,6 +34,10 @@ public struct LoadOptions: Sendable {
     public var plugins: PluginRegistry
     /// Passes of the program's own, with their places, by which its plugins come into the model.
     public var passes: [ExtraPass]
+    /// Folder for the graph's text before the first pass and after each; nil for none.
+    public var dumpDirectory: String?
+    /// Called with the graph before and after each pass, such as ``PassChecker/check``.
+    public var check: PassManager.Check?
 
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
@@ -41,7 +45,8 @@ public struct LoadOptions: Sendable {
         aliasKVCache: Bool = true, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
-        plugins: PluginRegistry = .standard, passes: [ExtraPass] = []
+        plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
+        check: PassManager.Check? = nil
     ) {
         self.precision = precision
         self.backend = backend
@@ -57,14 +62,19 @@ public struct LoadOptions: Sendable {
         self.engineCache = engineCache
         self.plugins = plugins
         self.passes = passes
+        self.dumpDirectory = dumpDirectory
+        self.check = check
     }
 
     /// What the compiler is told.
-    var compile: CompileOptions {
+    public var compile: CompileOptions {
         CompileOptions(
             precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache,
-            passes: passes)
+            passes: passes, dumpDirectory: dumpDirectory, check: check)
     }
+
+    /// Whether somebody watches the passes run, which those of an engine that was kept do not.
+    var isWatched: Bool { dumpDirectory != nil || check != nil }
 
     /// Checks what can be checked without a model.
     func validate() throws(ApusError) {

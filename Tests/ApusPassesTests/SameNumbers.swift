@@ -40,6 +40,7 @@ enum SameNumbers {
     private static func withEmptyCaches(_ before: Graph, _ after: Graph) -> Graph {
         var graph = before
         for value in before.inputs where after.input(named: before.name(of: value) ?? "") == nil {
+            guard before.type(of: value).element.isFloat else { continue }
             for dimension in before.type(of: value).shape {
                 for name in dimension.symbols {
                     guard let index = graph.symbols.firstIndex(where: { $0.name == name }) else { continue }

@@ -20,7 +20,14 @@ struct CompileCommand: ParsableCommand {
     var model: String
 
     @Option(help: ArgumentHelp("The engine to write; a file of that name is replaced.", valueName: "file"))
-    var output: String
+    var output: String?
+
+    @OptionGroup var passes: PassFlags
+
+    @Flag(
+        name: [.customLong("dry-run"), .customLong("dry_run")],
+        help: "Print what would be built (operators, kernels, buffers, memory), and build nothing.")
+    var dryRun = false
 
     @Option(help: ArgumentHelp("Folder with tokenizer.json, if it is not the model's.", valueName: "folder"))
     var tokenizer: String?
@@ -38,6 +45,10 @@ struct CompileCommand: ParsableCommand {
     var refit: String?
 
     mutating func validate() throws {
+        guard output != nil || dryRun else { throw ValidationError("Give --output, or --dry-run.") }
+        guard refit == nil || (!dryRun && !passes.checkPasses && passes.dumpPasses == nil) else {
+            throw ValidationError("--refit runs no pass; leave out --dry-run, --dump-passes and --check-passes.")
+        }
         if refit != nil, precision != nil || backends.backend != nil || backends.cache != nil {
             throw ValidationError(
                 "--refit keeps the engine's precision, backend and cache; leave out --precision, --backend and --cache."
@@ -62,6 +73,17 @@ struct CompileCommand: ParsableCommand {
         let source = try ModelSource(path: model, options: options)
         let imported = try source.importedModel()
         let loaded = clock.now
+        let checker = passes.checker(imported.weights)
+        options.dumpDirectory = passes.dumpPasses
+        options.check = checker?.check
+        guard let output, !dryRun else {
+            let lowered = try Compiler.lower(
+                imported.graph, weights: imported.weights, info: imported.info, options: options.compile)
+            let report = DryRunReport(lowered, info: imported.info, sourceNodes: imported.graph.nodes.count)
+            try ByteOutput.standardOutput.write(try report.text)
+            passes.report(checker)
+            return try ByteOutput.standardOutput.flush()
+        }
         let backend = try CPUBackend()
         let engine: Engine
         var files = try source.tokenizerFiles()
@@ -77,10 +99,7 @@ struct CompileCommand: ParsableCommand {
         } else {
             engine = try Compiler.compile(
                 imported.graph, weights: imported.weights, info: imported.info,
-                options: CompileOptions(
-                    precision: options.precision, backend: variant.backend, cache: variant.cache,
-                    aliasKVCache: variant.isAliased),
-                plugins: options.plugins, backend: backend, progress: bar)
+                options: options.compile, plugins: options.plugins, backend: backend, progress: bar)
         }
         let compiled = clock.now
         let header = try EngineFile.write(
@@ -89,6 +108,7 @@ struct CompileCommand: ParsableCommand {
         bar?.finish()
         let listing = EngineListing(
             header, info: engine.info, precision: engine.precision, origin: engine.origin)
+        passes.report(checker)
         let verb = refit == nil ? "compiled" : "refitted"
         let standardOutput = ByteOutput.standardOutput
         try standardOutput.write(listing.summary(of: output) + listing.sections + listing.attention)

@@ -57,7 +57,7 @@ struct RunCommand: ParsableCommand {
             guard dumpLogits == nil, input.stop.isEmpty, sampling.isPlainGreedy else {
                 throw ValidationError("--benchmark is greedy; leave out sampling, --stop and --dump-logits.")
             }
-        } else if input.prompt.isEmpty, input.inputIDs.isEmpty {
+        } else if input.prompt.isEmpty, input.inputIDs.isEmpty, !model.dryRun {
             throw ValidationError("Give --prompt, --input-ids or --benchmark.")
         }
         if !comparison.benchmark { _ = try model.backends.variant() }
@@ -68,6 +68,12 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
+        if model.dryRun {
+            let loader = try ModelLoader(model, [try model.backends.variant()], requiresTokenizer: false)
+            try ByteOutput.standardOutput.write(
+                try loader.dryRun(try model.backends.variant()).text)
+            return try ByteOutput.standardOutput.flush()
+        }
         if comparison.benchmark { try SummaryRun(self).run() } else { try TextRun(self).run() }
     }
 }

@@ -31,6 +31,13 @@ struct ModelFlags: ParsableArguments {
     @OptionGroup(title: "Engine cache options")
     var engineCache: EngineCacheFlags
 
+    @OptionGroup var passes: PassFlags
+
+    @Flag(
+        name: [.customLong("dry-run"), .customLong("dry_run")],
+        help: "Print what would be built (operators, kernels, buffers, memory), and build nothing.")
+    var dryRun = false
+
     @Flag(help: "Tell on standard error what is imported, compiled and chosen.")
     var debug = false
 

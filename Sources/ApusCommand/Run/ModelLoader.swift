@@ -27,11 +27,6 @@ struct ModelLoader {
         }
     }
 
-    /// Reads a model by its path, without its weights.
-    static func importModel(_ path: String) throws(ApusError) -> ImportedModel {
-        try Importer.importCheckpoint(folder: path)
-    }
-
     /// What the model is.
     var info: ModelInfo { source.info }
 
@@ -45,6 +40,7 @@ struct ModelLoader {
             precision: isReference ? nil : flags.precision?.element, threads: flags.threads)
         options.tokenizerFolder = flags.tokenizer
         options.engineCache = isOneOfMany ? nil : flags.engineCache.cache
+        options.dumpDirectory = flags.passes.dumpPasses
         return options
     }
 
@@ -53,6 +49,8 @@ struct ModelLoader {
         var options = Self.options(flags, variant, isOneOfMany)
         options.batchSize = batchSize
         options.contextLength = contextLength
+        let checker = try checker()
+        options.check = checker?.check
         if flags.debug { try describe(options) }
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
@@ -60,7 +58,35 @@ struct ModelLoader {
         bar?.finish()
         for warning in model.warnings { Self.tell("warning: \(warning)") }
         if flags.debug { describe(model) }
+        flags.passes.report(checker)
         return model
+    }
+
+    /// Compares the numbers of the passes, if that is wanted.
+    /// - Throws: `.unsupported` for an engine, whose passes have run.
+    private func checker() throws(ApusError) -> PassChecker? {
+        guard flags.passes.checkPasses || flags.passes.dumpPasses != nil else { return nil }
+        guard case .imported(let imported) = source.content else {
+            throw ApusError(
+                .unsupported,
+                "--check-passes and --dump-passes: the passes of the engine \(source.path) have run when it was "
+                    + "compiled; give the model's folder")
+        }
+        return flags.passes.checker(imported.weights)
+    }
+
+    /// What would be built for a variant.
+    /// - Throws: `.unsupported` for an engine, which is built.
+    func dryRun(_ variant: Variant) throws(ApusError) -> DryRunReport {
+        let options = Self.options(flags, variant, isOneOfMany)
+        let imported = try source.importedModel()
+        return DryRunReport(
+            try Compiler.lower(
+                imported.graph, weights: imported.weights, info: info,
+                options: CompileOptions(
+                    precision: options.precision, backend: options.backend, cache: options.cache,
+                    aliasKVCache: options.aliasKVCache)), info: info,
+            sourceNodes: imported.graph.nodes.count)
     }
 
     /// Refuses what needs the checkpoint itself.
@@ -98,6 +124,7 @@ struct ModelLoader {
                 "pass \(pass.pass): \(change), \(Figures.duration(seconds: pass.duration / .seconds(1)))")
             for line in pass.attention { Self.tell("  \(line)") }
             for line in pass.caches { Self.tell("  \(line)") }
+            for line in pass.remarks { Self.tell("  \(line)") }
         }
     }
 
