@@ -167,12 +167,15 @@ public final class LanguageModel: @unchecked Sendable {
         case .reference:
             return .reference(
                 try Interpreter(
-                    graph: try referenceGraph(model, options), weights: model.weights, registry: options.plugins.ops(),
+                    graph: try referenceGraph(model, options), weights: model.weights,
+                    registry: options.plugins.ops(),
                     functions: options.plugins.referenceFunctions))
         }
     }
 
-    /// The graph that the reference backend computes: as it was imported, if ids and positions are all it takes. One
+    /// The graph that the reference backend computes: as it was imported, if ids and positions are all it takes.
+    ///
+    /// One
     /// with a cache of the exporter's, or that counts positions itself, is brought into that form first.
     private static func referenceGraph(
         _ model: ImportedModel, _ options: LoadOptions

@@ -161,7 +161,7 @@ public struct ModelSource: Sendable {
     private static func key(of path: String, _ options: LoadOptions) throws(ApusError) -> EngineKey? {
         // What a program's own passes do, a key cannot tell.
         guard options.engineCache != nil, options.backend != .reference, options.passes.isEmpty,
-                !options.isWatched,
+            !options.isWatched,
             OutputFile.isFolder(path)
         else { return nil }
         return try EngineKey(folder: path, options: options)

@@ -57,7 +57,9 @@ final class Frame {
         dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
     }
 
-    /// The memory of an input that the frame holds. A static cache's indices are those of the first sequence, which
+    /// The memory of an input that the frame holds.
+    ///
+    /// A static cache's indices are those of the first sequence, which
     /// all sequences of a pass share.
     func pointer(of input: String) -> UnsafeMutableRawPointer? {
         switch input {

@@ -85,7 +85,8 @@ struct PlanBuilder {
                 "\(unsupported.count) node(s) have no kernel:" + unsupported.map { "\n  \($0)" }.joined())
         }
         // A symbol that passes have left without use, such as the length of a lifted cache, has no value at run time.
-        let plan = Plan(symbols: graph.mentioned(graph.symbols), tensors: tensors, steps: steps, outputs: outputs)
+        let plan = Plan(
+            symbols: graph.mentioned(graph.symbols), tensors: tensors, steps: steps, outputs: outputs)
         return Result(plan: plan, weights: weights)
     }
 

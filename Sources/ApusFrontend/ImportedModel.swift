@@ -2,7 +2,9 @@ public import ApusGraph
 
 /// A model as it was found: its graph at the ATen level, its weights and what else a runtime must know.
 public struct ImportedModel: Sendable {
-    /// Of a checkpoint: inputs `input_ids` and `position_ids`, i64[B, S]; output the logits, f32[B, S, V]. Of an
+    /// Of a checkpoint: inputs `input_ids` and `position_ids`, i64[B, S]; output the logits, f32[B, S, V].
+    ///
+    /// Of an
     /// exported program: its inputs in order, then its state; its outputs, the logits first, then the new state.
     public var graph: Graph
     /// The values of the graph's parameters.

@@ -17,7 +17,9 @@ import Testing
         return ([fixtures] + more).flatMap { folder in
             let files = (FileManager.default.enumerator(atPath: folder)?.allObjects as? [String]) ?? []
             // The program of all operators is no model.
-            return files.filter { $0.hasSuffix(".pt2") && !$0.contains("operators/") }.sorted().map { "\(folder)/\($0)" }
+            return files.filter { $0.hasSuffix(".pt2") && !$0.contains("operators/") }.sorted().map {
+                "\(folder)/\($0)"
+            }
         }
     }()
 

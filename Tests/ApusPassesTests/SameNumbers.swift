@@ -4,7 +4,9 @@ import ApusSupport
 
 /// Runs a graph before and after a pass on seeded inputs.
 enum SameNumbers {
-    /// Compares the outputs; where caches were lifted out, the first. A pass that gives a graph other inputs, such as
+    /// Compares the outputs; where caches were lifted out, the first.
+    ///
+    /// A pass that gives a graph other inputs, such as
     /// a cache, is not compared here.
     /// - Throws: `.mismatch` with the difference, relative to the largest value.
     static func check(

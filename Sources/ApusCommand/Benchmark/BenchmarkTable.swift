@@ -130,7 +130,9 @@ struct BenchmarkTable {
         return parts.last ?? ""
     }
 
-    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each. Nil without a
+    /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each.
+    ///
+    /// Nil without a
     /// cache, where reading is not what a step takes its time for.
     static func bytesPerStep(_ engine: Engine, _ setting: BenchmarkSetting) -> Double? {
         guard engine.cacheMode != .recompute else { return nil }

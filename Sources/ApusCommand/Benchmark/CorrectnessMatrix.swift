@@ -4,7 +4,9 @@ import Apus
 struct CorrectnessMatrix {
     /// What each cell of a row runs.
     let columns: [Variant]
-    /// Type of the weights; nil is each checkpoint's own. The reference backend computes in FP32.
+    /// Type of the weights; nil is each checkpoint's own.
+    ///
+    /// The reference backend computes in FP32.
     var precision: Precision?
     /// Most tokens of a prompt to compare.
     var tokenCount: Int
@@ -66,7 +68,8 @@ struct CorrectnessMatrix {
         }
         return Row(
             // A program is told from others of its name by its folder.
-            model: path.split(separator: "/").suffix(OutputFile.isFolder(path) ? 1 : 2).joined(separator: "/"),
+            model: path.split(separator: "/").suffix(OutputFile.isFolder(path) ? 1 : 2).joined(
+                separator: "/"),
             source: isKnown ? "transformers" : "reference", tokenCount: counts.reduce(0, +), cells: cells)
     }
 

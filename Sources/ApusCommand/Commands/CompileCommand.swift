@@ -47,7 +47,8 @@ struct CompileCommand: ParsableCommand {
     mutating func validate() throws {
         guard output != nil || dryRun else { throw ValidationError("Give --output, or --dry-run.") }
         guard refit == nil || (!dryRun && !passes.checkPasses && passes.dumpPasses == nil) else {
-            throw ValidationError("--refit runs no pass; leave out --dry-run, --dump-passes and --check-passes.")
+            throw ValidationError(
+                "--refit runs no pass; leave out --dry-run, --dump-passes and --check-passes.")
         }
         if refit != nil, precision != nil || backends.backend != nil || backends.cache != nil {
             throw ValidationError(

@@ -82,7 +82,9 @@ struct LayerFolding {
     }
 
     /// Moves nodes without weights into the layer that alone uses them: a layer's slice of the mask, or the mean
-    /// square that the next layer's norm begins with. What adds up a layer's result stays in that layer.
+    /// square that the next layer's norm begins with.
+    ///
+    /// What adds up a layer's result stays in that layer.
     private static func pullIntoUsers(
         _ graph: Graph, _ producers: [Int], _ isWeight: [Bool], _ owners: [Int?], _ usesWeights: [Bool],
         _ layers: inout [Int?]

@@ -46,7 +46,9 @@ struct ProgramImport {
 
     // MARK: Symbols
 
-    /// The symbols, with those made one that must be equal. The length of the sequence is called S and, where they are
+    /// The symbols, with those made one that must be equal.
+    ///
+    /// The length of the sequence is called S and, where they are
     /// not constant, the batch B and the length of a cache that is passed in T.
     private func symbolTable() -> SymbolTable {
         var table = SymbolTable(ranges: program.ranges)

@@ -12,7 +12,7 @@ enum StaticCache {
     /// Values [B, Hkv, C, D] of one attention.
     static func values(_ layer: Int) -> String { "v_cache_\(layer)" }
 
-    /// The cache inputs of a graph in their order: k0, v0, k1, v1, …
+    /// The cache inputs of a graph in their order: k0, v0, k1, v1 and so on.
     static func inputs(of graph: Graph) -> [Value] {
         graph.inputs.filter { value in
             let name = graph.name(of: value) ?? ""

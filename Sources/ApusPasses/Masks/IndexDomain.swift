@@ -6,7 +6,9 @@ struct IndexDomain {
     var sizes: [String: Dimension] = [:]
     private let symbols: [String: ClosedRange<Int>]
 
-    /// Coordinates of a score: batch, head, query, key. A symbol of a graph cannot have such a name.
+    /// Coordinates of a score: batch, head, query, key.
+    ///
+    /// A symbol of a graph cannot have such a name.
     static let batch = "#b", head = "#h", query = "#q", key = "#k"
     /// Prefix of the position of a sequence's first token, which is at least 0.
     static let start = "#start"

@@ -26,7 +26,9 @@ extension ConverterRegistry {
 }
 
 extension ImportContext {
-    /// Tries to prove an assertion about sizes from the ranges of the symbols. One that cannot be proven stays a note
+    /// Tries to prove an assertion about sizes from the ranges of the symbols.
+    ///
+    /// One that cannot be proven stays a note
     /// of the import; one that is proven wrong is an error.
     fileprivate func checkAssertion(_ call: OperatorCall) throws(ApusError) {
         switch call.node.inputs.first?.value {

@@ -1,6 +1,6 @@
 import ApusSupport
 
-/// One of a program's `guards_code` that says that two sizes are equal, as in
+/// One of a program's guards (`guards_code`), which says that two sizes are equal.
 ///
 ///     L['input_ids'].size()[1] == L['position_ids'].size()[1]
 ///

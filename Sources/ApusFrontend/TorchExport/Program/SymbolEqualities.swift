@@ -2,7 +2,9 @@ import ApusGraph
 import ApusSupport
 
 /// Finds symbols of a program that must be equal for it to run: a guard or an assertion says so, or an operator asks
-/// for two sizes to be the same. Exporters keep only some of these equalities; a KV cache's tensors, say, have a length each.
+/// for two sizes to be the same.
+///
+/// Exporters keep only some of these equalities; a KV cache's tensors, say, have a length each.
 struct SymbolEqualities {
     private let graph: ExportedGraph
     private let guards: [String]
