@@ -1,7 +1,7 @@
 public import ApusGraph
 public import ApusPasses
 public import ApusReference
-public import ApusSupport
+import ApusSupport
 import Synchronization
 
 /// Runs the graphs before and after each pass in the reference interpreter and compares the numbers.

@@ -1,4 +1,4 @@
-public import ApusGraph
+import ApusGraph
 public import ApusSupport
 
 /// A compiled model on disk: header and description are checked when it is opened, each section when it is read.
