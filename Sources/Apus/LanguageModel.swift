@@ -183,7 +183,13 @@ public final class LanguageModel: @unchecked Sendable {
         let names = model.graph.inputs.map { model.graph.name(of: $0) ?? "" }
         guard names != [Bindings.inputIDs, Bindings.positionIDs] else { return model.graph }
         let manager = PassManager(registry: options.plugins.ops(), weights: model.weights)
-        return try manager.run(model.graph, Pipeline.canonical).graph
+        var graph = try manager.run(model.graph, Pipeline.canonical).graph
+        // Beside a cache, exporters treat a single token as a case of its own; without one it is a sequence like any.
+        for index in graph.symbols.indices where graph.symbols[index].name == Bindings.tokensSymbol {
+            let range = graph.symbols[index].range
+            graph.symbols[index].range = min(1, range.lowerBound)...range.upperBound
+        }
+        return graph
     }
 
     /// The backend that computes; nil with the reference backend.

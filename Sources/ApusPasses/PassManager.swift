@@ -58,6 +58,7 @@ public struct PassManager: Sendable {
         try ApusError.within("before the first pass") { () throws(ApusError) in
             try graph.verify(registry: registry)
         }
+        if let dumpDirectory { TextFile.makeFolder(dumpDirectory) }
         try dump(graph, 0, "input")
         var graph = graph
         var fingerprint = graph.fingerprint

@@ -15,6 +15,9 @@ enum TextFile {
         getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     }
 
+    /// Makes a folder, unless it is there; what keeps it from being made, writing into it will tell.
+    static func makeFolder(_ path: String) { _ = mkdir(path, 0o755) }
+
     /// Writes a file, replacing what it held.
     /// - Throws: `.io` with the path and the system's reason.
     static func write(_ text: String, to path: String) throws(ApusError) {

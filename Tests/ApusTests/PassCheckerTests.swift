@@ -13,6 +13,23 @@ import Testing
         #expect(checker.results.allSatisfy { $0.difference != nil })
     }
 
+    /// Half precision, a cache that grows, a static one, and positions that the program counts itself.
+    @Test(arguments: [
+        "llama/core-eager-bfloat16-tf5.23.0", "llama/raw-sdpa-dynamic-tf4.57.6",
+        "qwen3/core-sdpa-static-tf5.23.0",
+        "gpt2/raw-sdpa-ids-tf5.23.0",
+    ])
+    func thePassesKeepTheNumbersOfPrograms(program: String) throws {
+        let path = try FixtureFolder("gpt2").path + "/../programs/\(program).pt2"
+        let model = try Importer.importProgram(path: path)
+        let checker = PassChecker(weights: model.weights)
+        let lowered = try Compiler.lower(
+            model.graph, weights: model.weights, info: model.info,
+            options: CompileOptions(check: checker.check))
+        #expect(checker.results.count == lowered.passes.filter(\.hasChanged).count)
+        #expect(checker.results.allSatisfy { $0.difference != nil })
+    }
+
     /// A pass that is wrong is found, whatever the signature of the graph.
     private struct Doubling: Pass {
         let name = "double-eps"

@@ -19,11 +19,16 @@ struct GraphProbe {
     private let batch: Int
     /// Tokens given after each call.
     private let cuts: [Int]
+    /// Lengths of caches that come back longer than they were given; they are empty at first.
+    private let growing: Set<String>
 
     init(_ graph: Graph, weights: any WeightSource, registry: OpRegistry, functions: ReferenceFunctions)
         throws(ApusError)
     {
+        let growing = Self.growingSymbols(graph)
+        let graph = Self.relaxed(graph, growing)
         self.graph = graph
+        self.growing = growing
         interpreter = try Interpreter(
             graph: graph, weights: weights, registry: registry, functions: functions)
         let ids = graph.input(named: Bindings.inputIDs).map(graph.type(of:))
@@ -33,6 +38,31 @@ struct GraphProbe {
         let isFixed = ids?.shape.last?.constant != nil
         let prefixes = [count - 3, count - 1, count].filter { $0 >= max(range.lowerBound, 1) }
         cuts = isFixed ? [count] : prefixes
+    }
+
+    /// The symbols by which a state that is given in differs from the one that comes out.
+    private static func growingSymbols(_ graph: Graph) -> Set<String> {
+        let states = graph.inputs.filter { !known.contains(graph.name(of: $0) ?? "") }
+        return zip(states, graph.outputs.dropFirst()).reduce(into: []) { symbols, pair in
+            let (given, returned) = (graph.type(of: pair.0), graph.type(of: pair.1))
+            guard given != returned, given.rank == returned.rank else { return }
+            for (before, after) in zip(given.shape, returned.shape) where before != after {
+                symbols.formUnion(before.symbols)
+            }
+        }
+    }
+
+    /// The graph for lengths that exporters exclude: they treat 0 and 1 as constants, which a comparison need not.
+    private static func relaxed(_ graph: Graph, _ growing: Set<String>) -> Graph {
+        var graph = graph
+        for index in graph.symbols.indices {
+            let symbol = graph.symbols[index]
+            if growing.contains(symbol.name) { graph.symbols[index].range = 0...symbol.range.upperBound }
+            if symbol.name == Bindings.tokensSymbol {
+                graph.symbols[index].range = min(1, symbol.range.lowerBound)...symbol.range.upperBound
+            }
+        }
+        return graph
     }
 
     /// The numbers to compare with those of another graph.
@@ -136,6 +166,7 @@ struct GraphProbe {
         try type.shape.map { dimension in
             let size = dimension.evaluate { symbol in
                 if symbol == Bindings.batchSymbol { return batch }
+                if growing.contains(symbol) { return 0 }
                 let range = graph.symbol(named: symbol)?.range ?? 1...1
                 return max(range.lowerBound, min(16, range.upperBound))
             }

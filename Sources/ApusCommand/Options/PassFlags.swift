@@ -6,7 +6,7 @@ struct PassFlags: ParsableArguments {
     @Option(
         name: [.customLong("dump-passes"), .customLong("dump_passes")],
         help: ArgumentHelp(
-            "Write the graph's text before the first pass and after each into this folder.",
+            "Write the graph's text before the first pass and after each into this folder, which is made if need be.",
             valueName: "folder"))
     var dumpPasses: String?
 

@@ -1,0 +1,37 @@
+import Apus
+import Testing
+
+/// Exported programs on every backend and cache give the greedy tokens that transformers gives.
+@Suite struct ProgramBackendTests {
+    @Test(arguments: [
+        "gpt2/trt-sdpa-tf4.52.4", "gpt2/raw-sdpa-ids-tf5.23.0", "llama2/core-sdpa-tf5.23.0",
+        "llama/raw-sdpa-tf4.52.4", "llama/trt-sdpa-tf5.23.0", "llama/raw-sdpa-float16-tf5.23.0",
+        "mistral/raw-sdpa-tf5.23.0", "qwen2/core-sdpa-tf4.57.6", "qwen2/raw-sdpa-tf5.0.0",
+        "qwen3/core-sdpa-tf5.17.0", "qwen3/raw-eager-tf4.52.4", "qwen3/core-sdpa-static-tf5.23.0",
+        "qwen3/core-sdpa-dynamic-tf5.23.0", "llama/raw-sdpa-dynamic-tf4.57.6",
+    ])
+    func greedyTokensAreThoseOfTransformers(program: String) throws {
+        let root = try FixtureFolder("gpt2").path + "/../programs/"
+        let folder = root + program.prefix { $0 != "/" }
+        let model = try Importer.importProgram(path: root + program + ".pt2")
+        // The static cache of that program has room for 40 positions.
+        let isStatic = program.contains("static")
+        for element in try JSON.parse(contentsOfFile: folder + "/cases.json")["cases"]?.elements.map({ $0 })
+            ?? []
+        {
+            let prompt = element["prompt"]?.elements.compactMap(\.int).map { Int32($0) } ?? []
+            let tokens = element["tokens"]?.elements.compactMap(\.int).map { Int32($0) } ?? []
+            let count = isStatic ? min(tokens.count, model.info.maxPositions - prompt.count) : tokens.count
+            for kind in BackendKind.allCases where kind != .reference {
+                for cache in kind.caches {
+                    let options = LoadOptions(backend: kind, cache: cache, threads: 2)
+                    let result = try LanguageModel(model, options: options)
+                        .generate([prompt], options: GenerationOptions(maxNewTokens: count, ignoreEnd: true))
+                    #expect(
+                        result[0].tokens == Array(tokens.prefix(count)),
+                        "\(kind), \(cache), \(prompt.count) tokens")
+                }
+            }
+        }
+    }
+}
