@@ -3,8 +3,9 @@ import ApusSupport
 
 extension ReferenceFunctions {
     static let comparisons: [String: ReferenceFunction] = [
-        "eq": comparison(==, ==), "ne": comparison(!=, !=), "lt": comparison(<, <), "le": comparison(<=, <=),
-        "gt": comparison(>, >), "ge": comparison(>=, >=),
+        "eq": comparison({ $0 == $1 }, { $0 == $1 }), "ne": comparison({ $0 != $1 }, { $0 != $1 }),
+        "lt": comparison({ $0 < $1 }, { $0 < $1 }), "le": comparison({ $0 <= $1 }, { $0 <= $1 }),
+        "gt": comparison({ $0 > $1 }, { $0 > $1 }), "ge": comparison({ $0 >= $1 }, { $0 >= $1 }),
         "logical_and": connective { $0 && $1 }, "logical_or": connective { $0 || $1 },
         "logical_xor": connective { $0 != $1 },
         "logical_not": { call in [call.result(ints: call[0].ints.map { $0 == 0 ? 1 : 0 })] },
