@@ -14,21 +14,21 @@ import Testing
         let root = try FixtureFolder("gpt2").path + "/../programs/"
         let folder = root + program.prefix { $0 != "/" }
         let model = try Importer.importProgram(path: root + program + ".pt2")
-        // The static cache of that program has room for 40 positions.
-        let isStatic = program.contains("static")
-        for element in try JSON.parse(contentsOfFile: folder + "/cases.json")["cases"]?.elements.map({ $0 })
-            ?? []
-        {
-            let prompt = element["prompt"]?.elements.compactMap(\.int).map { Int32($0) } ?? []
-            let tokens = element["tokens"]?.elements.compactMap(\.int).map { Int32($0) } ?? []
-            // The correctness table has all tokens of all prompts; these are enough to see a wrong cache.
-            let most = prompt.count > 7 ? 2 : 6
-            let count = min(most, isStatic ? model.info.maxPositions - prompt.count : tokens.count)
-            for kind in BackendKind.allCases where kind != .reference {
-                for cache in kind.caches {
-                    let options = LoadOptions(backend: kind, cache: cache, threads: 2)
-                    let result = try LanguageModel(model, options: options)
-                        .generate([prompt], options: GenerationOptions(maxNewTokens: count, ignoreEnd: true))
+        let cases = try JSON.parse(contentsOfFile: folder + "/cases.json")["cases"]?.elements.map { element in
+            func ids(_ name: String) -> [Int32] {
+                element[name]?.elements.compactMap(\.int).map { Int32($0) } ?? []
+            }
+            return (prompt: ids("prompt"), tokens: ids("tokens"))
+        }
+        for kind in BackendKind.allCases where kind != .reference {
+            for cache in kind.caches {
+                let options = LoadOptions(backend: kind, cache: cache, threads: 2)
+                let language = try LanguageModel(model, options: options)
+                for (prompt, tokens) in try #require(cases) {
+                    // The correctness table has all tokens; these are enough to see a wrong cache.
+                    let count = min(prompt.count > 7 ? 2 : 6, tokens.count)
+                    let result = try language.generate(
+                        [prompt], options: GenerationOptions(maxNewTokens: count, ignoreEnd: true))
                     #expect(
                         result[0].tokens == Array(tokens.prefix(count)),
                         "\(kind), \(cache), \(prompt.count) tokens")
