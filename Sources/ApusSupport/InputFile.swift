@@ -24,14 +24,7 @@ public final class InputFile: Sendable {
     /// - Throws: `.notFound` if there is no such file, `.io` if it cannot be opened or is a folder.
     public init(path: String) throws(ApusError) {
         self.path = path
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            let code = errno
-            if code == ENOENT || code == ENOTDIR {
-                throw ApusError(.notFound, "\(path): no such file; check the path")
-            }
-            throw ApusError(.io, "\(path): cannot open: \(String(cString: strerror(code)))")
-        }
+        let descriptor = try openToRead(path)
         var info = stat()
         guard fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)

@@ -21,14 +21,7 @@ public final class MappedFile: Sendable {
     /// - Throws: `.notFound` if there is no such file, `.io` if it cannot be mapped; each names the path.
     public init(path: String) throws(ApusError) {
         self.path = path
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            let code = errno
-            if code == ENOENT || code == ENOTDIR {
-                throw ApusError(.notFound, "\(path): no such file; check the path")
-            }
-            throw ApusError(.io, "\(path): cannot open: \(String(cString: strerror(code)))")
-        }
+        let file = try openToRead(path)
         defer { close(file) }
         var info = stat()
         guard fstat(file, &info) == 0 else {

@@ -16,14 +16,7 @@ public enum WholeFile {
     /// The bytes of a file, or of a pipe up to its end.
     /// - Throws: `.notFound` if there is no such file, `.io` if it cannot be read; each names the path.
     public static func bytes(path: String) throws(ApusError) -> [UInt8] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            let code = errno
-            if code == ENOENT || code == ENOTDIR {
-                throw ApusError(.notFound, "\(path): no such file; check the path")
-            }
-            throw ApusError(.io, "\(path): cannot open: \(String(cString: strerror(code)))")
-        }
+        let file = try openToRead(path)
         defer { close(file) }
         var info = stat()
         guard fstat(file, &info) == 0 else {
@@ -59,4 +52,18 @@ public enum WholeFile {
             capacity = 1 << 20
         }
     }
+}
+
+/// Opens a file, which the caller closes.
+/// - Throws: `.notFound` if there is no such file, `.io` if it cannot be opened; each names the path.
+func openToRead(_ path: String) throws(ApusError) -> Int32 {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else {
+        let code = errno
+        if code == ENOENT || code == ENOTDIR {
+            throw ApusError(.notFound, "\(path): no such file; check the path")
+        }
+        throw ApusError(.io, "\(path): cannot open: \(String(cString: strerror(code)))")
+    }
+    return file
 }

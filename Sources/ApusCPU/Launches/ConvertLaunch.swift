@@ -3,36 +3,29 @@ import ApusGraph
 import ApusSupport
 import CApusCPU
 
-/// Converts elements to another type; workers share the elements.
-final class ConvertLaunch: Launch {
+/// Converts elements to another type.
+final class ConvertLaunch: ElementsLaunch {
     static let entry = KernelEntry(
         op: "to", kernel: "cpu.to", forms: [.strided.orNarrow]
     ) { $0.rankRefusal }
 
     private let kernels: UnsafePointer<apus_kernels>
-    private let x: TensorView
-    private let y: TensorView
-    private var nest = apus_nest()
     /// The types of a conversion between floating-point types, which has a vector kernel.
     private let dtypes: (from: apus_dtype, to: apus_dtype)?
 
-    init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
+    override init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
         kernels = context.kernels
-        x = try context.view(step.operands[0])
-        y = try context.view(step.results[0])
-        if x.element.isFloat, y.element.isFloat {
-            dtypes = (try LaunchContext.dtype(x.element), try LaunchContext.dtype(y.element))
+        let from = try context.type(step.operands[0]).element
+        let to = try context.type(step.results[0]).element
+        if from.isFloat, to.isFloat {
+            dtypes = (try LaunchContext.dtype(from), try LaunchContext.dtype(to))
         } else {
             dtypes = nil
         }
-        super.init(step)
+        try super.init(step, context)
     }
 
-    override func resize() { nest = apus_nest(y, x) }
-
-    override func run(phase: Int, worker: Int, workers: Int) {
-        var nest = nest
-        let range = share(nest.count, worker, workers, grain: UnaryLaunch.grain)
+    override func compute(_ nest: inout apus_nest, _ range: Range<Int>) {
         if let dtypes {
             apus_convert_strided(
                 kernels, x.pointer, dtypes.from, y.pointer, dtypes.to, &nest, range.lowerBound,
@@ -45,27 +38,13 @@ final class ConvertLaunch: Launch {
     }
 }
 
-/// Turns a boolean mask into what is added to scores; workers share the elements.
-final class MaskBiasLaunch: Launch {
+/// Turns a boolean mask into what is added to scores.
+final class MaskBiasLaunch: ElementsLaunch {
     static let entry = KernelEntry(
         op: "mask_bias", kernel: "cpu.mask_bias", forms: [.strided]
     ) { $0.rankRefusal }
 
-    private let x: TensorView
-    private let y: TensorView
-    private var nest = apus_nest()
-
-    init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
-        x = try context.view(step.operands[0])
-        y = try context.view(step.results[0])
-        super.init(step)
-    }
-
-    override func resize() { nest = apus_nest(y, x) }
-
-    override func run(phase: Int, worker: Int, workers: Int) {
-        var nest = nest
-        let range = share(nest.count, worker, workers, grain: UnaryLaunch.grain)
+    override func compute(_ nest: inout apus_nest, _ range: Range<Int>) {
         apus_mask_bias(
             x.pointer.assumingMemoryBound(to: UInt8.self), y.floats, &nest, range.lowerBound,
             range.upperBound)

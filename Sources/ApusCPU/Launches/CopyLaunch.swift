@@ -3,25 +3,11 @@ import ApusGraph
 import ApusSupport
 import CApusCPU
 
-/// Makes a strided tensor dense; workers share the elements.
-final class CopyLaunch: Launch {
+/// Makes a strided tensor dense.
+final class CopyLaunch: ElementsLaunch {
     static let entry = KernelEntry(op: "copy", kernel: "cpu.copy", forms: [.strided]) { $0.rankRefusal }
 
-    private let x: TensorView
-    private let y: TensorView
-    private var nest = apus_nest()
-
-    init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
-        x = try context.view(step.operands[0])
-        y = try context.view(step.results[0])
-        super.init(step)
-    }
-
-    override func resize() { nest = apus_nest(y, x) }
-
-    override func run(phase: Int, worker: Int, workers: Int) {
-        var nest = nest
-        let range = share(nest.count, worker, workers, grain: UnaryLaunch.grain)
+    override func compute(_ nest: inout apus_nest, _ range: Range<Int>) {
         apus_copy(y.element.byteCount, x.pointer, y.pointer, &nest, range.lowerBound, range.upperBound)
     }
 }

@@ -44,27 +44,13 @@ final class RelationLaunch: Launch {
     }
 }
 
-/// The negation of booleans; workers share the elements.
-final class LogicalNotLaunch: Launch {
+/// The negation of booleans.
+final class LogicalNotLaunch: ElementsLaunch {
     static let entry = KernelEntry(
         op: "logical_not", kernel: "cpu.logical_not", forms: [.strided]
     ) { $0.rankRefusal }
 
-    private let x: TensorView
-    private let y: TensorView
-    private var nest = apus_nest()
-
-    init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
-        x = try context.view(step.operands[0])
-        y = try context.view(step.results[0])
-        super.init(step)
-    }
-
-    override func resize() { nest = apus_nest(y, x) }
-
-    override func run(phase: Int, worker: Int, workers: Int) {
-        var nest = nest
-        let range = share(nest.count, worker, workers, grain: UnaryLaunch.grain)
+    override func compute(_ nest: inout apus_nest, _ range: Range<Int>) {
         apus_not(
             x.pointer.assumingMemoryBound(to: UInt8.self), y.pointer.assumingMemoryBound(to: UInt8.self),
             &nest, range.lowerBound, range.upperBound)
