@@ -158,12 +158,13 @@ final class StaticCacheExecutor: Executor {
                         + "tokens or the row of \(width); choose a larger context")
             }
         }
+        tokenLogits = nil
         if agree(batch, width, newCounts, cachedCounts) {
-            try run(0, tokens, batch: batch, width: width, newCounts, cachedCounts)
+            tokenLogits = try run(0, tokens, batch: batch, width: width, newCounts, cachedCounts)
         } else {
             for row in 0..<batch {
                 let new = Int(newCounts[row])
-                try run(
+                _ = try run(
                     row, UnsafeBufferPointer(rebasing: tokens[row * width..<row * width + new]), batch: 1,
                     width: new, UnsafeBufferPointer(rebasing: newCounts[row...row]),
                     UnsafeBufferPointer(rebasing: cachedCounts[row...row]))
@@ -171,6 +172,8 @@ final class StaticCacheExecutor: Executor {
         }
         return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
     }
+
+    private(set) var tokenLogits: UnsafeBufferPointer<Float>?
 
     /// Whether all rows of a pass start at the same place, have as many tokens and lie in the same buffers.
     private func agree(
@@ -186,17 +189,19 @@ final class StaticCacheExecutor: Executor {
         return true
     }
 
-    /// Runs one pass over `batch` rows from `row` on.
+    /// Runs one pass over `batch` rows from `row` on, and returns the logits of all its tokens if the plan has them.
     private func run(
         _ row: Int, _ tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         _ newCounts: UnsafeBufferPointer<Int32>, _ cachedCounts: UnsafeBufferPointer<Int32>
-    ) throws(ApusError) {
+    ) throws(ApusError) -> UnsafeBufferPointer<Float>? {
         try frame.load(
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         let plan = try plan(row, isSwapped: isSwapped[row])
         try plan.run()
-        (logits + row * vocabularySize).update(from: try plan.logits(), count: batch * vocabularySize)
+        let output = try LogitsOutput(plan, vocabularySize: vocabularySize)
+        output.copyLastTokens(of: frame, to: logits + row * vocabularySize)
         for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
+        return output.allTokens(of: frame)
     }
 }
