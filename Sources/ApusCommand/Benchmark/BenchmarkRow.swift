@@ -1,7 +1,7 @@
 import Apus
 
 /// One row of `apus bench`: a setting and what was measured.
-struct BenchmarkRow: Equatable {
+struct BenchmarkRow {
     /// Folder or config, without the folders above.
     var model: String
     /// Name of the backend that ran it.
@@ -19,6 +19,8 @@ struct BenchmarkRow: Equatable {
     var peakMemoryBytes: Int?
     var buildSeconds: Double
     var loadSeconds: Double
+    /// What the kernels took, if that was asked for.
+    var profiles: [ProfileTable] = []
 
     private var tpot: Double? { times.tpot(outputLength: setting.outputLength) }
     private var prefillRate: Double { Double(setting.batch * setting.inputLength) / times.ttft }
@@ -44,7 +46,7 @@ struct BenchmarkRow: Equatable {
             ("total_ms_p99", number(totals.quantile(0.99) * 1000)),
             ("peak_memory_bytes", peakMemoryBytes.map { .int($0) } ?? .null),
             ("build_seconds", number(buildSeconds)), ("load_seconds", number(loadSeconds)),
-        ])
+        ] + (profiles.isEmpty ? [] : [("profiles", .array(profiles.map(\.json)))]))
     }
 
     /// The columns of the Markdown table.
