@@ -69,7 +69,9 @@ public struct Engine: Sendable {
                     bytes += weights.regions[region].byteCount
                 }
             case .input(let name):
-                guard depth > 0, Bindings.kvCacheLayer(name) != nil, read.insert(root).inserted else { continue }
+                guard depth > 0, Bindings.kvCacheLayer(name) != nil, read.insert(root).inserted else {
+                    continue
+                }
                 let limits = SessionLimits(batch: batch, chunk: 1, capacity: depth)
                 bytes += plan.byteCount(of: root, limits: limits) ?? 0
             case .activation, .alias: break

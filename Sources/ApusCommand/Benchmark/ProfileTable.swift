@@ -69,7 +69,9 @@ struct ProfileTable {
             MarkdownTable.Column(title: "% of pass", isNumber: true),
         ]
         if isDecode {
-            columns += ["MB read", "GB/s", "% of floor"].map { MarkdownTable.Column(title: $0, isNumber: true) }
+            columns += ["MB read", "GB/s", "% of floor"].map {
+                MarkdownTable.Column(title: $0, isNumber: true)
+            }
         }
         var table = MarkdownTable(columns)
         let total = groups.reduce(0) { $0 + $1.seconds }
@@ -101,8 +103,10 @@ struct ProfileTable {
         .array(
             groups.map { group in
                 .object([
-                    ("kernel", .string(group.kernel)), ("weight", .string(group.weight)), ("steps", .int(group.count)),
-                    ("us", .double(group.seconds * 1e6)), ("bytes_read", isDecode ? .int(group.bytes) : .null),
+                    ("kernel", .string(group.kernel)), ("weight", .string(group.weight)),
+                    ("steps", .int(group.count)),
+                    ("us", .double(group.seconds * 1e6)),
+                    ("bytes_read", isDecode ? .int(group.bytes) : .null),
                 ])
             })
     }
