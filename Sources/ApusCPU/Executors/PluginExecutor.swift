@@ -4,7 +4,7 @@ import ApusSupport
 import CApusCPU
 
 /// Runs a plan with attention plugins: all sequences in one pass, each at its own place of the caches.
-final class PluginExecutor: Executor {
+final class PluginExecutor: ProfilingExecutor {
     let limits: SessionLimits
     let vocabularySize: Int
     let workingBytes: Int
@@ -55,4 +55,11 @@ final class PluginExecutor: Executor {
     }
 
     var tokenLogits: UnsafeBufferPointer<Float>? { output.allTokens(of: frame) }
+
+    func startProfiling() { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+
+    func stopProfiling() -> StepProfile? {
+        defer { plan.profile = nil }
+        return plan.profile
+    }
 }
