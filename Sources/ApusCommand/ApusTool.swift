@@ -23,7 +23,8 @@ struct ApusTool: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, EvalCommand.self, CompileCommand.self, TokenizeCommand.self, SynthCommand.self,
+            RunCommand.self, EvalCommand.self, QuantizeCommand.self, CompileCommand.self,
+            TokenizeCommand.self, SynthCommand.self,
             BenchCommand.self,
             MatrixCommand.self, InspectCommand.self, DoctorCommand.self,
         ])

@@ -10,11 +10,11 @@ import Testing
         .appendingPathComponent("Golden")
 
     @Test(arguments: [
-        "apus", "run", "eval", "compile", "tokenize", "synth", "bench", "matrix", "inspect", "doctor",
+        "apus", "run", "eval", "quantize", "compile", "tokenize", "synth", "bench", "matrix", "inspect", "doctor",
     ])
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
-            "run": RunCommand.self, "eval": EvalCommand.self, "compile": CompileCommand.self,
+            "run": RunCommand.self, "eval": EvalCommand.self, "quantize": QuantizeCommand.self, "compile": CompileCommand.self,
             "tokenize": TokenizeCommand.self,
             "synth": SynthCommand.self, "bench": BenchCommand.self, "matrix": MatrixCommand.self,
             "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
@@ -35,6 +35,6 @@ import Testing
     }
 
     @Test func everyCommandHasAGolden() {
-        #expect(ApusTool.configuration.subcommands.count == 9)
+        #expect(ApusTool.configuration.subcommands.count == 10)
     }
 }
