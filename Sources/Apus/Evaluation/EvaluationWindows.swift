@@ -1,4 +1,4 @@
-public import ApusSupport
+import ApusSupport
 
 /// The part of a text that a model reads at once, and what of it is scored.
 struct EvaluationWindow: Sendable, Hashable {

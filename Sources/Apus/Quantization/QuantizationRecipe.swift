@@ -1,4 +1,4 @@
-public import ApusSupport
+import ApusSupport
 
 /// How the numbers of one weight [N, K] are stored: as codes of few bits, with a scale for each group of them.
 ///

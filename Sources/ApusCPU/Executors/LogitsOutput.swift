@@ -20,13 +20,22 @@ struct LogitsOutput {
         deinit { memory.deallocate() }
     }
 
-    /// - Parameter rows: Rows that ``lastTokens(of:)`` is asked for; 0 if it is not.
+    /// - Parameter rows: Rows that ``lastTokens(of:)`` is asked for.
     /// - Throws: `.internal` if the plan's first output is not f32.
-    init(_ plan: BoundPlan, vocabularySize: Int, rows: Int = 0) throws(ApusError) {
+    init(_ plan: BoundPlan, vocabularySize: Int, rows: Int) throws(ApusError) {
         source = try plan.logits()
         hasAllTokens = plan.plan.hasAllLogits
         self.vocabularySize = vocabularySize
-        picked = hasAllTokens && rows > 0 ? Picked(count: rows * vocabularySize) : nil
+        picked = hasAllTokens ? Picked(count: rows * vocabularySize) : nil
+    }
+
+    /// Logits whose last tokens are only copied; allocates nothing.
+    /// - Parameter hasAllTokens: Whether the plan gives those of all tokens, which is told from it once.
+    init(_ source: UnsafeMutablePointer<Float>, vocabularySize: Int, hasAllTokens: Bool) {
+        self.source = source
+        self.hasAllTokens = hasAllTokens
+        self.vocabularySize = vocabularySize
+        picked = nil
     }
 
     /// The logits [batch, width, V] of the pass that the frame describes, nil if the plan has them of last tokens only.

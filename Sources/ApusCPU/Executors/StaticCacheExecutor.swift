@@ -19,6 +19,7 @@ final class StaticCacheExecutor: ProfilingExecutor {
     private let kernels: UnsafePointer<apus_kernels>
     private let pool: ThreadPool
     private let runsBatches: Bool
+    private let hasAllLogits: Bool
     /// Whether any cache has a second buffer.
     private let changesBuffers: Bool
     /// For each row, whether its caches lie in the second buffers.
@@ -46,6 +47,7 @@ final class StaticCacheExecutor: ProfilingExecutor {
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
         runsBatches = engine.plan.hasSymbolicBatch
+        hasAllLogits = engine.plan.hasAllLogits
         let passLimits = SessionLimits(
             batch: runsBatches ? limits.batch : 1, chunk: limits.chunk, capacity: limits.capacity)
         frame = Frame(limits: passLimits)
@@ -199,7 +201,8 @@ final class StaticCacheExecutor: ProfilingExecutor {
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         let plan = try plan(row, isSwapped: isSwapped[row])
         try plan.run()
-        let output = try LogitsOutput(plan, vocabularySize: vocabularySize)
+        let output = LogitsOutput(
+            try plan.logits(), vocabularySize: vocabularySize, hasAllTokens: hasAllLogits)
         output.copyLastTokens(of: frame, to: logits + row * vocabularySize)
         for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
         return output.allTokens(of: frame)
