@@ -40,7 +40,7 @@ def weights(shape, symmetric, bits, group, generator):
     codes = torch.randint(low, high + 1, (n, groups, group), generator=generator)
     codes[..., 0], codes[..., 1] = low, high
     if bits == 8:
-        codes[..., 0] = -high  # per channel the largest magnitude is 127 steps
+        codes = codes.clamp(min=-high)  # per channel the largest magnitude is 127 steps
     scales = 2.0 ** torch.randint(-9, -4, (n, groups), generator=generator)
     zeros = torch.zeros(n, groups, dtype=torch.int64)
     if not symmetric:

@@ -10,11 +10,13 @@ import Testing
         .appendingPathComponent("Golden")
 
     @Test(arguments: [
-        "apus", "run", "eval", "quantize", "compile", "tokenize", "synth", "bench", "matrix", "inspect", "doctor",
+        "apus", "run", "eval", "quantize", "compile", "tokenize", "synth", "bench", "matrix", "inspect",
+        "doctor",
     ])
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
-            "run": RunCommand.self, "eval": EvalCommand.self, "quantize": QuantizeCommand.self, "compile": CompileCommand.self,
+            "run": RunCommand.self, "eval": EvalCommand.self, "quantize": QuantizeCommand.self,
+            "compile": CompileCommand.self,
             "tokenize": TokenizeCommand.self,
             "synth": SynthCommand.self, "bench": BenchCommand.self, "matrix": MatrixCommand.self,
             "inspect": InspectCommand.self, "doctor": DoctorCommand.self,

@@ -42,11 +42,13 @@ import Testing
     }
 
     @Test func configNamesGroupsAndHead() throws {
-        let output = try ScratchFolder()
+        let (source, output) = (try ScratchFolder(), try ScratchFolder())
+        var model = try SyntheticModel(seed: 2)
+        model.isTied = true
+        try model.write(to: source.path)
         _ = try Quantizer.quantize(
-            folder: "\(Self.fixtures)/llama3-tied", output: output.path,
-            recipe: QuantizationRecipe(format: .int4(groupSize: 64), fitsGroups: true, shardBytes: 1 << 30),
-            threads: 1)
+            folder: source.path, output: output.path,
+            recipe: QuantizationRecipe(format: .int4(groupSize: 64), fitsGroups: true), threads: 1)
         let config = try JSON.parse(contentsOfFile: "\(output.path)/config.json")
         #expect(config["tie_word_embeddings"]?.bool == false)
         #expect(config["hidden_size"]?.int == 64)
@@ -56,19 +58,22 @@ import Testing
         let groups = try #require(quantization["config_groups"])
         #expect(groups["group_0"]?["targets"]?[0]?.string == "Linear")
         #expect(groups["group_0"]?["weights"]?["group_size"]?.int == 64)
-        #expect(groups["group_1"]?["targets"]?[0]?.string == "lm_head")
-        #expect(groups["group_1"]?["weights"]?["num_bits"]?.int == 8)
-        #expect(groups["group_1"]?["weights"]?["strategy"]?.string == "channel")
+        // Inputs of the MLP's last layer are no multiple of 64.
+        let names = groups["group_1"]?["targets"]?.elements.map { $0.string }
+        #expect(names == (0..<2).map { "model.layers.\($0).mlp.down_proj" })
+        #expect(groups["group_1"]?["weights"]?["group_size"]?.int == 32)
+        #expect(groups["group_2"]?["targets"]?[0]?.string == "lm_head")
+        #expect(groups["group_2"]?["weights"]?["num_bits"]?.int == 8)
+        #expect(groups["group_2"]?["weights"]?["strategy"]?.string == "channel")
         let written = try Checkpoint(folder: output.path)
-        #expect(written.storedType(of: "lm_head.weight_packed") == "I32[263, 16]")
-        let source = try Checkpoint(folder: "\(Self.fixtures)/llama3-tied")
+        #expect(written.storedType(of: "lm_head.weight_packed") == "I32[256, 16]")
+        let original = try Checkpoint(folder: source.path)
         let table = "model.embed_tokens.weight"
-        #expect(try Self.bytes(written, table) == Self.bytes(source, table))
-        #expect(OutputFile.exists("\(output.path)/generation_config.json"))
-        #expect(!OutputFile.exists("\(output.path)/len1.logits.safetensors"))
+        #expect(try Self.bytes(written, table) == Self.bytes(original, table))
+        #expect(OutputFile.exists("\(output.path)/tokenizer.json"))
 
         let again = Self.message {
-            try Quantizer.quantize(folder: "\(Self.fixtures)/llama3-tied", output: output.path)
+            try Quantizer.quantize(folder: source.path, output: output.path)
         }
         #expect(again.contains("expected no or an empty folder"))
         let twice = Self.message {
@@ -114,8 +119,8 @@ import Testing
             WeightFormat(bits: 3), WeightFormat(bits: 4), .int4(groupSize: 48),
             WeightFormat(bits: 8, groupSize: 32), WeightFormat(bits: 8, isSymmetric: false),
         ] {
-            #expect(message("llama3-tied", QuantizationRecipe(format: format)).contains("expected"))
-            #expect(message("llama3-tied", QuantizationRecipe(format: format)).contains("no error") == false)
+            let refusal = message("llama3-tied", QuantizationRecipe(format: format))
+            #expect(refusal.hasPrefix("format: ") || refusal.hasPrefix("group size: "), "\(refusal)")
         }
         #expect(message("gpt2", QuantizationRecipe(format: .int8)).contains("another layout of"))
         #expect(message("nowhere").contains("expected the folder of a checkpoint, got nothing"))

@@ -21,6 +21,8 @@ struct SyntheticModel {
     private static let (heads, kvHeads, headSize) = (4, 2, 16)
     /// Tensors by name.
     var tensors: [String: [Float]] = [:]
+    /// Whether the head is the embedding.
+    var isTied = false
     private(set) var shapes: [String: [Int]] = [:]
 
     init(seed: UInt64) throws {
@@ -62,7 +64,7 @@ struct SyntheticModel {
 
     /// Writes the checkpoint with a tokenizer of bytes, in FP32 or as it is given.
     func write(to folder: String) throws {
-        let names = tensors.keys.sorted()
+        let names = tensors.keys.sorted().filter { !isTied || $0 != "lm_head.weight" }
         let writer = try SafetensorsWriter(
             path: "\(folder)/model.safetensors",
             tensors: names.map { (name: $0, type: TensorType(.f32, shapes[$0] ?? [])) })
@@ -74,7 +76,7 @@ struct SyntheticModel {
             {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": \(Self.hidden), \
             "intermediate_size": \(Self.inner), "num_hidden_layers": \(Self.layers), "num_attention_heads": \(Self.heads), \
             "num_key_value_heads": \(Self.kvHeads), "vocab_size": \(Self.vocabulary), "max_position_embeddings": 256, \
-            "rms_norm_eps": 1e-5, "tie_word_embeddings": false, "torch_dtype": "float32"}
+            "rms_norm_eps": 1e-5, "tie_word_embeddings": \(isTied), "torch_dtype": "float32"}
             """
         try config.write(toFile: "\(folder)/config.json", atomically: true, encoding: .utf8)
         try (Tokenizer.byteLevelTokenizerJSON(specialTokens: []).text())
