@@ -143,7 +143,8 @@ public enum Compiler {
 
     /// Packs all weights, several at a time: `values` of the graph into the regions of the same index.
     static func emit(
-        _ values: [Value], _ packings: [(any WeightPacking)?], _ graph: Graph, into store: WeightStore, from source: any WeightSource,
+        _ values: [Value], _ packings: [(any WeightPacking)?], _ graph: Graph, into store: WeightStore,
+        from source: any WeightSource,
         backend: any Backend, progress: (any ProgressReporter)?
     ) throws(ApusError) {
         let expressions = WeightExpressions(graph)
