@@ -52,7 +52,9 @@ public final class PluginRunner {
         }
         var operands: [Slot?] = []
         for (index, type) in types.enumerated() {
-            operands.append(try type.map { type throws(ApusError) in try Slot("operand \(index)", type) })
+            let packing = kernel.packing(of: index, for: query)
+            operands.append(
+                try type.map { type throws(ApusError) in try Slot("operand \(index)", type, packing) })
         }
         var results: [Slot] = []
         for (index, type) in resultTypes.enumerated() {
@@ -91,6 +93,7 @@ public final class PluginRunner {
             isResized = false
         }
         slot.write(tensor, backend)
+        try slot.pack()
     }
 
     /// Runs the op once over what the operands hold.
@@ -135,9 +138,12 @@ public final class PluginRunner {
 private final class Slot {
     let binding: KernelTensor
     var shape: [Int]
+    /// The elements, row-major.
     private let buffer: HugeBuffer
+    /// How the kernel reads a weight, and the memory that it reads then.
+    private let packed: (packing: any WeightPacking, buffer: HugeBuffer)?
 
-    init(_ name: String, _ type: TensorType) throws(ApusError) {
+    init(_ name: String, _ type: TensorType, _ packing: (any WeightPacking)? = nil) throws(ApusError) {
         guard let shape = type.constantShape, shape.allSatisfy({ $0 >= 0 }) else {
             throw ApusError(
                 .mismatch, "\(name): expected a type of constant shape, its largest sizes, got \(type)")
@@ -145,8 +151,28 @@ private final class Slot {
         self.shape = shape
         buffer = try HugeBuffer(
             byteCount: shape.reduce(type.element.byteCount, *), purpose: "\(name) of a plugin")
+        if let packing, let bytes = packing.byteCount(of: type) {
+            packed = (packing, try HugeBuffer(byteCount: bytes, purpose: "\(name) of a plugin, packed"))
+        } else {
+            packed = nil
+        }
         binding = KernelTensor(
-            name: name, type: type, maximumShape: shape, isComputed: false, pointer: buffer.base)
+            name: name, type: type, maximumShape: shape, isComputed: false, packing: packed?.packing.name,
+            pointer: (packed?.buffer ?? buffer).base)
+    }
+
+    /// Brings a weight into the order that the kernel reads.
+    func pack() throws(ApusError) {
+        guard let packed else { return }
+        guard shape == binding.maximumShape else {
+            throw ApusError(
+                .mismatch,
+                "\(binding.name) is packed: expected its whole shape \(binding.maximumShape), got \(shape)")
+        }
+        let count = shape.reduce(element.byteCount, *)
+        try packed.packing.pack(
+            UnsafeRawBufferPointer(start: buffer.base, count: count), binding.type,
+            into: UnsafeMutableRawBufferPointer(start: packed.buffer.base, count: packed.buffer.byteCount))
     }
 
     private var element: ElementType { binding.type.element }
@@ -155,11 +181,11 @@ private final class Slot {
         if element.isFloat {
             tensor.floats.withUnsafeBytes { bytes in
                 guard let source = bytes.baseAddress else { return }
-                backend.convert(source, .f32, binding.pointer, element, count: tensor.floats.count)
+                backend.convert(source, .f32, buffer.base, element, count: tensor.floats.count)
             }
         } else {
             for (index, value) in tensor.ints.enumerated() {
-                let at = binding.pointer + index * element.byteCount
+                let at = buffer.base + index * element.byteCount
                 switch element {
                 case .i64: at.storeBytes(of: Int64(value), as: Int64.self)
                 case .i32: at.storeBytes(of: Int32(truncatingIfNeeded: value), as: Int32.self)
@@ -175,12 +201,12 @@ private final class Slot {
             let floats = [Float](unsafeUninitializedCapacity: count) { floats, initialized in
                 initialized = count
                 guard let target = floats.baseAddress else { return }
-                backend.convert(binding.pointer, element, target, .f32, count: count)
+                backend.convert(buffer.base, element, target, .f32, count: count)
             }
             return Tensor(unchecked: element, shape, floats, [])
         }
         let ints = (0..<count).map { index -> Int in
-            let at = binding.pointer + index * element.byteCount
+            let at = buffer.base + index * element.byteCount
             return switch element {
             case .i64: Int(at.load(as: Int64.self))
             case .i32: Int(at.load(as: Int32.self))

@@ -68,7 +68,7 @@ struct PlanListing {
         for tensor in plan.tensors {
             let storage =
                 switch tensor.storage {
-                case .weight(let region): "weight \(region)"
+                case .weight(let region): "weight \(region)\(tensor.packing.map { " in \($0)" } ?? "")"
                 case .input(let name): "input \(name)"
                 case .activation: "activation"
                 case .alias(let root): "alias of \(plan.tensors[root].name)"

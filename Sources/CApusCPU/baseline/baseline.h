@@ -9,6 +9,8 @@ enum { BASELINE_LANES = 16 };
 
 size_t apus_baseline_linear_scratch_bytes(size_t m, size_t n, size_t k);
 void apus_baseline_linear(const apus_linear *a, size_t n0, size_t n1, void *scratch);
+size_t apus_baseline_packed_linear_scratch_bytes(size_t m, size_t k);
+void apus_baseline_packed_linear(const apus_packed_linear *a, size_t n0, size_t n1, void *scratch);
 size_t apus_baseline_matmul_scratch_bytes(size_t m, size_t n, size_t k);
 void apus_baseline_matmul(const apus_matmul *a, size_t n0, size_t n1, void *scratch);
 void apus_baseline_softmax(const float *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t cols);

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "apus_panels.h"
 #include "apus_spin.h"
 #include "apus_strided.h"
 #include "apus_topology.h"
@@ -90,6 +91,20 @@ typedef struct {
     float *y;           ///< f32 [m, n] output
     size_t ldy;         ///< elements between rows of `y`
 } apus_linear;
+
+/// y[m, n] = sum over k of x[m, k] * w[n, k], plus bias[n], of weights in panels.
+typedef struct {
+    const void *w;      ///< dtype [n, k] weights in panels, see apus_panels.h
+    apus_dtype dtype;   ///< element type of `w`
+    size_t n;           ///< output features
+    size_t k;           ///< input features
+    const float *x;     ///< f32 [m, k] input
+    size_t ldx;         ///< elements between rows of `x`
+    size_t m;           ///< rows (tokens)
+    const float *bias;  ///< f32 [n], or NULL
+    float *y;           ///< f32 [m, n] output
+    size_t ldy;         ///< elements between rows of `y`
+} apus_packed_linear;
 
 /// y[m, n] = sum over k of a[m, k] * b[k, n]: a product of activations. For b[n, k] see `apus_linear`.
 typedef struct {
@@ -186,6 +201,12 @@ typedef struct {
     /// the same bits as alone; more rows run as a blocked matrix product.
     void (*linear)(const apus_linear *a, size_t n0, size_t n1, void *scratch);
 
+    /// Scratch bytes `packed_linear` needs for so many rows; fewer rows need no more.
+    size_t (*packed_linear_scratch_bytes)(size_t m, size_t k);
+    /// Computes columns [n0, n1) of all rows; n0 is a multiple of APUS_PANEL, n1 too or n. The weights are read once for
+    /// a few rows, once for each block of rows beyond. A row has the same bits among any number of rows.
+    void (*packed_linear)(const apus_packed_linear *a, size_t n0, size_t n1, void *scratch);
+
     /// Scratch bytes `matmul` needs for a shape.
     size_t (*matmul_scratch_bytes)(size_t m, size_t n, size_t k);
     /// Computes columns [n0, n1) of all rows. An element has the same bits whatever the ranges and rows.
@@ -279,10 +300,10 @@ void apus_softmax_strided(
     const apus_kernels *kernels, const float *x, size_t size, size_t x_stride, float *y, size_t y_stride,
     const apus_nest *nest, size_t first, size_t last, float *line);
 
-/// y[i] = table[ids[i]] as FP32; `table` is dtype [rows, dim], ids are integers of `type`. Views: y, in rows of `dim`
-/// elements side by side, and ids. Returns 0, or 1 at the first id outside the table.
+/// y[i] = table[ids[i]] as FP32; `table` is dtype [rows, dim], in panels if `packed`, ids are integers of `type`.
+/// Views: y, in rows of `dim` elements side by side, and ids. Returns 0, or 1 at the first id outside the table.
 int apus_embedding_strided(
-    const apus_kernels *kernels, const void *table, apus_dtype dtype, size_t rows, size_t dim,
+    const apus_kernels *kernels, const void *table, apus_dtype dtype, int packed, size_t rows, size_t dim,
     apus_element type, const void *ids, float *y, const apus_nest *nest, size_t first, size_t last);
 
 /// The best instruction set of this CPU that the operating system has enabled.

@@ -14,9 +14,13 @@ enum {
     VW = 8,          ///< lanes
     TILE_ROWS = 6,   ///< rows of a register tile: 6 * 2 sums, 2 columns and a broadcast fill 15 registers
     TILE_VECS = 2,   ///< vectors in a row of a register tile
+    STREAM_ROWS = 6,  ///< most rows of x that weights stream past
+    WIDE_SUMS = 8,  ///< most sums of a tile of four panels of packed weights
+    PAIR_SUMS = 8,  ///< most sums of a tile of two
     PROBE_SUMS = 12  ///< independent sums of `fma_probe`
 };
 #define EACH_TILE_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6)
+#define EACH_STREAM_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6)
 
 /// All ones in the first min(n, 8) lanes.
 INLINE __m256i v_mask(size_t n) {
@@ -103,6 +107,15 @@ INLINE vf v_f32_of_half(__m128i h, apus_dtype dtype) {
 INLINE vf v_load_as(const void *p, apus_dtype dtype, size_t i) {
     if (dtype == APUS_F32) { return _mm256_loadu_ps((const float *)p + i); }
     return v_f32_of_half(_mm_loadu_si128((const __m128i *)((const uint16_t *)p + i)), dtype);
+}
+
+/// Even and odd elements of 8 pairs of BF16, at words of 32 bits.
+INLINE vf v_even_bf16(const uint32_t *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)p), 16));
+}
+INLINE vf v_odd_bf16(const uint32_t *p) {
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256((const __m256i *)p), upper));
 }
 
 /// Elements [i, i + min(n, 8)), zero in the other lanes; memory past them is not touched.

@@ -14,9 +14,13 @@ enum {
     VW = 16,         ///< lanes
     TILE_ROWS = 12,  ///< rows of a register tile: 12 * 2 sums, 2 columns and a broadcast fill 27 registers
     TILE_VECS = 2,   ///< vectors in a row of a register tile
+    STREAM_ROWS = 8,  ///< most rows of x that weights stream past
+    WIDE_SUMS = 16,  ///< most sums of a tile of four panels of packed weights
+    PAIR_SUMS = 24,  ///< most sums of a tile of two
     PROBE_SUMS = 24  ///< independent sums of `fma_probe`
 };
 #define EACH_TILE_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12)
+#define EACH_STREAM_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8)
 
 INLINE __mmask16 v_mask(size_t n) { return n >= VW ? 0xffff : (__mmask16)((1u << n) - 1); }
 INLINE vf v_zero(void) { return _mm512_setzero_ps(); }
@@ -81,6 +85,15 @@ INLINE vf v_load_as(const void *p, apus_dtype dtype, size_t i) {
     if (dtype == APUS_F32) { return _mm512_loadu_ps((const float *)p + i); }
     const __m256i h = _mm256_loadu_si256((const __m256i *)((const uint16_t *)p + i));
     return dtype == APUS_F16 ? _mm512_cvtph_ps(h) : v_f32_of_bf16(h);
+}
+
+/// Even and odd elements of 16 pairs of BF16, at words of 32 bits.
+INLINE vf v_even_bf16(const uint32_t *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+INLINE vf v_odd_bf16(const uint32_t *p) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000u)));
 }
 
 /// Elements [i, i + min(n, 16)), zero in the other lanes; memory past them is not touched.

@@ -7,6 +7,7 @@
 
 #include "../attention.h"
 #include "../baseline/baseline.h"
+#include "../panels.h"
 #include "tables.h"
 
 #include "common.h"
@@ -24,6 +25,12 @@
 #include "tile.h"
 
 #include "linear_gemm.h"
+
+#include "packed_tile.h"
+
+#include "packed_blocked.h"
+
+#include "packed_linear.h"
 
 #include "linear.h"
 #include "matmul.h"

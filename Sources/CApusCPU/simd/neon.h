@@ -13,9 +13,13 @@ enum {
     VW = 4,          ///< lanes
     TILE_ROWS = 6,   ///< rows of a register tile: 6 * 4 sums, 4 columns and a broadcast fill 29 registers
     TILE_VECS = 4,   ///< vectors in a row of a register tile
+    STREAM_ROWS = 6,  ///< most rows of x that weights stream past
+    WIDE_SUMS = 16,  ///< most sums of a tile of four panels of packed weights
+    PAIR_SUMS = 16,  ///< most sums of a tile of two
     PROBE_SUMS = 24  ///< independent sums of `fma_probe`
 };
 #define EACH_TILE_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6)
+#define EACH_STREAM_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6)
 
 INLINE vf v_zero(void) { return vdupq_n_f32(0); }
 INLINE vf v_set(float x) { return vdupq_n_f32(x); }
@@ -84,6 +88,12 @@ INLINE uint16x4_t v_half_of_f32(vf a, apus_dtype dtype) {
 INLINE vf v_load_as(const void *p, apus_dtype dtype, size_t i) {
     if (dtype == APUS_F32) { return vld1q_f32((const float *)p + i); }
     return v_f32_of_half(vld1_u16((const uint16_t *)p + i), dtype);
+}
+
+/// Even and odd elements of 4 pairs of BF16, at words of 32 bits.
+INLINE vf v_even_bf16(const uint32_t *p) { return vreinterpretq_f32_u32(vshlq_n_u32(vld1q_u32(p), 16)); }
+INLINE vf v_odd_bf16(const uint32_t *p) {
+    return vreinterpretq_f32_u32(vandq_u32(vld1q_u32(p), vdupq_n_u32(0xffff0000u)));
 }
 
 /// Elements [i, i + min(n, 4)), zero in the other lanes; memory past them is not touched.

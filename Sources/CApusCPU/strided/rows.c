@@ -1,6 +1,7 @@
 // Functions of FP32 elements on the vector kernels of one instruction set: rows that lie side by side go through as
 // they are, others in short copies.
 
+#include "../panels.h"
 #include "elements.h"
 
 void apus_unary_strided(
@@ -106,8 +107,29 @@ void apus_softmax_strided(
     }
 }
 
+/// Row `id` of a table in panels, as FP32.
+static void unpack_row(
+    const apus_kernels *kernels, const void *table, apus_dtype dtype, size_t dim, size_t id, float *y
+) {
+    const void *panel = panel_of(table, dtype, id, dim);
+    const size_t lane = id % APUS_PANEL;
+    uint16_t span[SPAN];
+    for (size_t at = 0; at < dim; at += SPAN) {
+        const size_t n = smaller(SPAN, dim - at);
+        for (size_t i = 0; i < n; i++) {
+            const size_t from = panel_at(dtype, lane, at + i);
+            if (dtype == APUS_F32) {
+                y[at + i] = ((const float *)panel)[from];
+            } else {
+                span[i] = ((const uint16_t *)panel)[from];
+            }
+        }
+        if (dtype != APUS_F32) { kernels->convert(span, dtype, y + at, APUS_F32, n); }
+    }
+}
+
 int apus_embedding_strided(
-    const apus_kernels *kernels, const void *table, apus_dtype dtype, size_t rows, size_t dim,
+    const apus_kernels *kernels, const void *table, apus_dtype dtype, int packed, size_t rows, size_t dim,
     apus_element type, const void *ids, float *y, const apus_nest *nest, size_t first, size_t last
 ) {
     const size_t to = inner_stride(nest, 0), from = inner_stride(nest, 1);
@@ -120,6 +142,12 @@ int apus_embedding_strided(
             for (size_t j = 0; j < n; j++) {
                 if (wide[j] < 0 || wide[j] >= (int64_t)rows) { return 1; }
                 span[j] = (int32_t)wide[j];
+            }
+            if (packed) {
+                for (size_t j = 0; j < n; j++) {
+                    unpack_row(kernels, table, dtype, dim, (size_t)span[j], y + run.at[0] + (i + j) * to);
+                }
+                continue;
             }
             if (to == dim) {
                 kernels->embedding(table, dtype, dim, span, y + run.at[0] + i * to, n);
