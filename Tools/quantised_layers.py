@@ -120,9 +120,9 @@ def compressed_tensors_ordered(weight, arguments, scale_type, order):
     index = (torch.arange(weight.shape[1]) // group)[torch.argsort(order)]
     middle = 2 ** (bits - 1)
     zeros = zeros - middle
-    codes = (weight / scales[:, index] + zeros[:, index]).round().clamp(-middle, middle - 1)
+    codes = (weight / scales[:, index] + zeros[:, index]).round().clamp(-middle, middle - 1).to(torch.int8)
     tensors = {
-        "weight_packed": pack_to_int32(codes.to(torch.int8), bits), "weight_shape": torch.tensor(weight.shape),
+        "weight_packed": pack_to_int32(codes, bits), "weight_shape": torch.tensor(weight.shape),
         "weight_scale": scales.to(scale_type), "weight_g_idx": index.int(),
     }
     if not arguments["symmetric"]:

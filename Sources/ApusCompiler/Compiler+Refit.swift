@@ -40,7 +40,8 @@ extension Compiler {
     /// have drawn conclusions from: masks and indices among the parameters. Codes of weights are no such values.
     static func importHash(of graph: Graph, _ source: any WeightSource) throws(ApusError) -> UInt64 {
         var text = graph.text()
-        let codes = Set(graph.nodes.filter { $0.op == "dequantize" }.flatMap { $0.operands.compactMap { $0 } })
+        let codes = Set(
+            graph.nodes.filter { $0.op == "dequantize" }.flatMap { $0.operands.compactMap { $0 } })
         for node in graph.nodes where node.op == "parameter" && !codes.contains(node.result) {
             guard case .string(let name)? = node.attributes["name"],
                 let type = source.type(of: name), !type.element.isFloat

@@ -55,7 +55,8 @@ struct QuantizationFlags: ParsableArguments {
         }
         guard hasConfig else {
             throw ValidationError(
-                "--precision INT4 goes with --config, for random weights; quantise a checkpoint with 'apus quantize'.")
+                "--precision INT4 goes with --config, for random weights; quantise a checkpoint with 'apus quantize'."
+            )
         }
     }
 

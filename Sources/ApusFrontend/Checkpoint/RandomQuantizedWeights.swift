@@ -18,7 +18,9 @@ struct RandomQuantizedWeights: WeightSource {
     private func part(_ name: String) -> (form: QuantizedForm, part: QuantizedPart)? {
         for part in QuantizedPart.allCases {
             let ending = ".weight.\(part.rawValue)"
-            guard name.hasSuffix(ending), let form = forms[String(name.dropLast(ending.count))] else { continue }
+            guard name.hasSuffix(ending), let form = forms[String(name.dropLast(ending.count))] else {
+                continue
+            }
             return (form, part)
         }
         return nil
@@ -115,7 +117,8 @@ extension ModelDefinition {
     ) throws(ApusError) -> [Int: QuantizedForm] {
         guard request == nil || quantization == nil else {
             throw ApusError(
-                .invalidInput, "quantization_config: the model is quantised already; remove it, or ask for nothing else")
+                .invalidInput,
+                "quantization_config: the model is quantised already; remove it, or ask for nothing else")
         }
         var forms: [Int: QuantizedForm] = [:]
         var problems: [String] = []

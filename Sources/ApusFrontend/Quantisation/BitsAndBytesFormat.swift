@@ -28,7 +28,9 @@ struct BitsAndBytesFormat: QuantizedFormat {
     func scheme(of module: LinearModule) -> QuantizationScheme? {
         // Names stand for modules of that name or inside it, as in transformers.
         let parts = module.name.split(separator: ".").map(String.init)
-        let isSkipped = skipped.contains { parts.contains($0) || module.name.hasPrefix($0 + ".") || module.name == $0 }
+        let isSkipped = skipped.contains {
+            parts.contains($0) || module.name.hasPrefix($0 + ".") || module.name == $0
+        }
         return isSkipped ? nil : QuantizationScheme(bits: 8, groupSize: nil)
     }
 

@@ -13,11 +13,13 @@ struct CompressedTensorsFormat: QuantizedFormat {
     /// Reads the keys of compressed-tensors.
     init(_ config: ConfigReader) throws(ApusError) {
         guard config.value("kv_cache_scheme") == nil else {
-            throw config.error("kv_cache_scheme", "a quantised KV cache is not supported; expected null", .unsupported)
+            throw config.error(
+                "kv_cache_scheme", "a quantised KV cache is not supported; expected null", .unsupported)
         }
         let status = try config.string("quantization_status", default: "compressed")
         guard status == "compressed" || status == "frozen" else {
-            throw config.error("quantization_status", "expected \"compressed\", got \"\(status)\"", .unsupported)
+            throw config.error(
+                "quantization_status", "expected \"compressed\", got \"\(status)\"", .unsupported)
         }
         let format = try config.optionalString("format") ?? ""
         let names = config.value("config_groups")?.members.map(\.key) ?? []
@@ -27,7 +29,8 @@ struct CompressedTensorsFormat: QuantizedFormat {
         var groups: [CompressedTensorsGroup] = []
         for name in names {
             guard list.value(name)?.kind == .object, let group = try list.object(name) else {
-                throw list.error(name, "expected an object; schemes that are named only are not supported", .unsupported)
+                throw list.error(
+                    name, "expected an object; schemes that are named only are not supported", .unsupported)
             }
             groups.append(try CompressedTensorsGroup(group, format: format))
         }
@@ -43,7 +46,9 @@ struct CompressedTensorsFormat: QuantizedFormat {
         var best: (rank: Int, group: CompressedTensorsGroup)?
         for group in groups {
             for target in group.targets {
-                guard let rank = target.rank(of: module), best.map({ rank < $0.rank }) ?? true else { continue }
+                guard let rank = target.rank(of: module), best.map({ rank < $0.rank }) ?? true else {
+                    continue
+                }
                 best = (rank, group)
             }
         }
@@ -62,7 +67,8 @@ struct CompressedTensorsFormat: QuantizedFormat {
                 .mismatch, "is stored quantised, but no target of config_groups names it or 'ignore' does")
         }
         let names = (
-            zeros: prefix + "weight_zero_point", index: prefix + "weight_g_idx", shape: prefix + "weight_shape"
+            zeros: prefix + "weight_zero_point", index: prefix + "weight_g_idx",
+            shape: prefix + "weight_shape"
         )
         func holds(_ name: String) -> Bool { checkpoint.storedType(of: name) != nil }
         var others: [String] = []
@@ -107,7 +113,8 @@ struct CompressedTensorsFormat: QuantizedFormat {
             let stored = checkpoint.storedType(of: name) ?? ""
             throw ApusError(
                 .mismatch,
-                "'\(name)': expected I64 or I32 [2] of \([module.outputs, module.inputs]), got \(stored) of \(shape)")
+                "'\(name)': expected I64 or I32 [2] of \([module.outputs, module.inputs]), got \(stored) of \(shape)"
+            )
         }
     }
 
@@ -161,7 +168,9 @@ struct CompressedTensorsGroup: Sendable {
                 weights.value("block_structure") == nil ? "dynamic" : "block_structure",
                 "weights of this kind are not supported", .unsupported)
         }
-        let size = config.value("weights")?["group_size"]?.isNull == false ? try weights.groupSize("group_size") : nil
+        let size =
+            config.value("weights")?["group_size"]?.isNull == false
+            ? try weights.groupSize("group_size") : nil
         let strategy = try weights.optionalString("strategy") ?? (size == nil ? "channel" : "group")
         guard strategy == "channel" && size == nil || strategy == "group" && size != nil else {
             throw weights.error(
@@ -199,7 +208,8 @@ struct CompressedTensorsGroup: Sendable {
         case "group"?, "dynamic"?: return true
         default:
             throw weights.error(
-                "actorder", "expected null, \"weight\", \"static\", \"group\" or \"dynamic\", got "
+                "actorder",
+                "expected null, \"weight\", \"static\", \"group\" or \"dynamic\", got "
                     + JSONValue(order).text())
         }
     }

@@ -56,7 +56,8 @@ enum QuantizationConfig {
         case "gptq": format = try GPTQFormat(config)
         default:
             throw config.error(
-                "quant_method", "expected one of \(list), got \"\(method)\"; quantise the original model with "
+                "quant_method",
+                "expected one of \(list), got \"\(method)\"; quantise the original model with "
                     + "'apus quantize', or run it as it is", .unsupported)
         }
         try config.requireNothingElse { key, value in
@@ -68,7 +69,8 @@ enum QuantizationConfig {
     /// Reads the file of an older tool beside `config.json`; nil if there is none.
     static func read(beside folder: String) throws(ApusError) -> (any QuantizedFormat)? {
         for (name, method) in files where OutputFile.exists("\(folder)/\(name)") {
-            return try read(try ConfigReader(try JSON.parse(contentsOfFile: "\(folder)/\(name)")), method: method)
+            return try read(
+                try ConfigReader(try JSON.parse(contentsOfFile: "\(folder)/\(name)")), method: method)
         }
         return nil
     }

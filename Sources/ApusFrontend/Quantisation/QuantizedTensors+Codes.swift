@@ -120,7 +120,8 @@ extension QuantizedTensors {
         }
         guard bits == 8 || all >> UInt8(bits) == 0 else {
             throw ApusError(
-                .invalidInput, "'\(codes.name)': expected codes in \(-(1 << (bits - 1)))...\((1 << (bits - 1)) - 1)")
+                .invalidInput,
+                "'\(codes.name)': expected codes in \(-(1 << (bits - 1)))...\((1 << (bits - 1)) - 1)")
         }
     }
 }

@@ -128,7 +128,8 @@ struct QuantizedWeight: Sendable {
         of part: QuantizedPart, in checkpoint: Checkpoint,
         _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
     ) throws(ApusError) {
-        guard let type = type(of: part), let tensor = tensor(of: part), let stored = checkpoint.type(of: tensor)
+        guard let type = type(of: part), let tensor = tensor(of: part),
+            let stored = checkpoint.type(of: tensor)
         else { throw ApusError(.notFound, "weight '\(part.name(in: form.name))' is missing") }
         let count = (type.constantShape ?? []).reduce(type.element.byteCount, *)
         let scratch = try Scratch(count)
