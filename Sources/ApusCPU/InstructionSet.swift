@@ -9,7 +9,7 @@ import CApusCPU
 
 /// A set of CPU instructions that Apus has kernels for.
 public enum InstructionSet: String, Sendable, CaseIterable {
-    case baseline, avx2, avx512, neon
+    case baseline, avx2, avxvnni, avx512, avx512vnni, avx512bf16, neon
 
     /// Environment variable that forces an instruction set.
     public static let environmentVariable = "APUS_CPU"
@@ -18,7 +18,10 @@ public enum InstructionSet: String, Sendable, CaseIterable {
         switch self {
         case .baseline: APUS_ISA_BASELINE
         case .avx2: APUS_ISA_AVX2
+        case .avxvnni: APUS_ISA_AVXVNNI
         case .avx512: APUS_ISA_AVX512
+        case .avx512vnni: APUS_ISA_AVX512VNNI
+        case .avx512bf16: APUS_ISA_AVX512BF16
         case .neon: APUS_ISA_NEON
         }
     }

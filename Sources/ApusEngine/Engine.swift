@@ -40,26 +40,43 @@ public struct Engine: Sendable {
     ///   - batch: Sequences that share one pass over the weights.
     ///   - depth: Tokens in the cache of each sequence.
     public func bytesPerDecodeStep(batch: Int, depth: Int) -> Int {
-        var regions: Set<Int> = []
-        var rows = 0
-        for step in plan.steps {
-            for case let operand? in step.operands {
-                guard case .weight(let region) = plan.tensors[plan.root(of: operand)].storage else {
+        var read = Set<Int>()
+        return plan.steps.reduce(0) { $0 + bytesRead(by: $1, batch: batch, depth: depth, after: &read) }
+    }
+
+    /// Bytes that one step of a decode step must read.
+    /// - Parameters:
+    ///   - step: A step of the plan.
+    ///   - batch: Sequences that share one pass over the weights.
+    ///   - depth: Tokens in the cache of each sequence.
+    public func bytesRead(by step: Plan.Step, batch: Int, depth: Int) -> Int {
+        var read = Set<Int>()
+        return bytesRead(by: step, batch: batch, depth: depth, after: &read)
+    }
+
+    /// The same without the tensors that are in `read`, which then has those of the step too.
+    private func bytesRead(by step: Plan.Step, batch: Int, depth: Int, after read: inout Set<Int>) -> Int {
+        var bytes = 0
+        for case let operand? in step.operands {
+            let root = plan.root(of: operand)
+            let tensor = plan.tensors[root]
+            switch tensor.storage {
+            case .weight(let region):
+                let type = weights.regions[region].type
+                if step.op == "embedding" || step.op == "attention_plugin" {
+                    bytes += (type.shape.last?.constant ?? 0) * type.element.byteCount * batch
+                } else if read.insert(root).inserted {
+                    bytes += weights.regions[region].byteCount
+                }
+            case .input(let name):
+                guard depth > 0, Bindings.kvCacheLayer(name) != nil, read.insert(root).inserted else {
                     continue
                 }
-                if step.op == "embedding" || step.op == "attention_plugin" {
-                    let type = weights.regions[region].type
-                    rows += (type.shape.last?.constant ?? 0) * type.element.byteCount * batch
-                } else {
-                    regions.insert(region)
-                }
+                let limits = SessionLimits(batch: batch, chunk: 1, capacity: depth)
+                bytes += plan.byteCount(of: root, limits: limits) ?? 0
+            case .activation, .alias: break
             }
         }
-        let weightBytes = regions.reduce(0) { $0 + weights.regions[$1].byteCount }
-        let limits = SessionLimits(batch: batch, chunk: 1, capacity: max(depth, 1))
-        let cacheBytes = plan.kvCaches.reduce(0) { sum, cache in
-            sum + (plan.byteCount(of: cache.tensor, limits: limits) ?? 0)
-        }
-        return weightBytes + rows + (depth > 0 ? cacheBytes : 0)
+        return bytes
     }
 }

@@ -36,6 +36,7 @@ public struct ReferenceFunctions: Sendable {
         let groups: [[String: ReferenceFunction]] = [
             elementwise, gelu, constants, embedding, linear, reductions, norms, reshaping, rope, swiGLU,
             attention, attentionPlugin, gatherLastToken, comparisons, generators, indexing, markers,
+            quantized,
         ]
         return ReferenceFunctions(
             groups.reduce(into: [:]) { $0.merge($1, uniquingKeysWith: { first, _ in first }) })

@@ -38,10 +38,17 @@ static int has_avx512(void) {
     const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     return has_avx2() && saves_zmm() && (cpuid(7, 0).ebx & f_dq_bw_vl) == f_dq_bw_vl;
 }
+
+static int has_avxvnni(void) { return has_avx2() && (cpuid(7, 1).eax & 1u << 4); }
+static int has_avx512vnni(void) { return has_avx512() && (cpuid(7, 0).ecx & 1u << 11); }
+static int has_avx512bf16(void) { return has_avx512vnni() && (cpuid(7, 1).eax & 1u << 5); }
 #endif
 
 apus_isa apus_best_isa(void) {
-    static const apus_isa best_first[] = {APUS_ISA_AVX512, APUS_ISA_AVX2, APUS_ISA_NEON};
+    static const apus_isa best_first[] = {
+        APUS_ISA_AVX512BF16, APUS_ISA_AVX512VNNI, APUS_ISA_AVX512, APUS_ISA_AVXVNNI, APUS_ISA_AVX2,
+        APUS_ISA_NEON,
+    };
     for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
         if (apus_kernels_for(best_first[i])) { return best_first[i]; }
     }
@@ -52,7 +59,10 @@ const char *apus_isa_name(apus_isa isa) {
     switch (isa) {
     case APUS_ISA_BASELINE: return "baseline";
     case APUS_ISA_AVX2: return "avx2";
+    case APUS_ISA_AVXVNNI: return "avxvnni";
     case APUS_ISA_AVX512: return "avx512";
+    case APUS_ISA_AVX512VNNI: return "avx512vnni";
+    case APUS_ISA_AVX512BF16: return "avx512bf16";
     case APUS_ISA_NEON: return "neon";
     }
     return "unknown";
@@ -63,7 +73,10 @@ const apus_kernels *apus_kernels_for(apus_isa isa) {
     case APUS_ISA_BASELINE: return &apus_baseline_kernels;
 #if defined(__x86_64__)
     case APUS_ISA_AVX2: return has_avx2() ? &apus_avx2_kernels : NULL;
+    case APUS_ISA_AVXVNNI: return has_avxvnni() ? &apus_avxvnni_kernels : NULL;
     case APUS_ISA_AVX512: return has_avx512() ? &apus_avx512_kernels : NULL;
+    case APUS_ISA_AVX512VNNI: return has_avx512vnni() ? &apus_avx512vnni_kernels : NULL;
+    case APUS_ISA_AVX512BF16: return has_avx512bf16() ? &apus_avx512bf16_kernels : NULL;
 #elif defined(__aarch64__)
     case APUS_ISA_NEON: return &apus_neon_kernels;
 #endif

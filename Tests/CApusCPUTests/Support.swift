@@ -2,7 +2,7 @@ public import CApusCPU
 public import Testing
 
 /// The instruction sets whose kernels this CPU can run: every claim is tested on each of them.
-let instructionSets: [apus_isa] = [APUS_ISA_BASELINE, APUS_ISA_AVX2, APUS_ISA_AVX512, APUS_ISA_NEON].filter {
+let instructionSets: [apus_isa] = (0..<UInt32(APUS_ISA_COUNT)).map { apus_isa($0) }.filter {
     apus_kernels_for($0) != nil
 }
 

@@ -21,6 +21,8 @@ final class BoundPlan: PoolJob {
     private let dependencies: [[Int]]
     /// Whether every launch has taken its sizes once.
     private var isSized = false
+    /// Where the times of steps go; nil while nobody asks.
+    var profile: StepProfile?
 
     /// Binds a plan.
     /// - Parameters:
@@ -145,6 +147,8 @@ final class BoundPlan: PoolJob {
     }
 
     func run(worker: Int) {
+        // The caller's thread is worker 0, and only it writes the profile.
+        if worker == 0, profile != nil { return runTimed() }
         let workers = pool.count
         for index in launches.indices {
             let launch = launches[index]
@@ -153,5 +157,21 @@ final class BoundPlan: PoolJob {
                 pool.barrier()
             }
         }
+    }
+
+    /// The share of worker 0, with the clock read around every step.
+    private func runTimed() {
+        let workers = pool.count
+        var last = ContinuousClock.now
+        for index in launches.indices {
+            for phase in 0..<launches[index].phaseCount {
+                launches[index].run(phase: phase, worker: 0, workers: workers)
+                pool.barrier()
+            }
+            let now = ContinuousClock.now
+            profile?.add(now - last, step: index)
+            last = now
+        }
+        profile?.endPass()
     }
 }

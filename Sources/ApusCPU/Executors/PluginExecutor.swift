@@ -4,7 +4,7 @@ import ApusSupport
 import CApusCPU
 
 /// Runs a plan with attention plugins: all sequences in one pass, each at its own place of the caches.
-final class PluginExecutor: Executor {
+final class PluginExecutor: ProfilingExecutor {
     let limits: SessionLimits
     let vocabularySize: Int
     let workingBytes: Int
@@ -52,5 +52,12 @@ final class PluginExecutor: Executor {
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         try plan.run()
         return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
+    }
+
+    func startProfiling() { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+
+    func stopProfiling() -> StepProfile? {
+        defer { plan.profile = nil }
+        return plan.profile
     }
 }

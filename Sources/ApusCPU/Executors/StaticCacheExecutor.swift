@@ -8,7 +8,7 @@ import CApusCPU
 /// Rows that agree run in one pass if the plan's batch is symbolic; others run one by one, each on its own part of
 /// the caches. A cache that is updated in place has one buffer. Of any other, the update goes to a second buffer, and
 /// the two change places after each pass, so that nothing is copied but what the plan itself copies.
-final class StaticCacheExecutor: Executor {
+final class StaticCacheExecutor: ProfilingExecutor {
     let limits: SessionLimits
     let vocabularySize: Int
     private let maxPositions: Int
@@ -198,5 +198,19 @@ final class StaticCacheExecutor: Executor {
         try plan.run()
         (logits + row * vocabularySize).update(from: try plan.logits(), count: batch * vocabularySize)
         for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
+    }
+
+    func startProfiling() {
+        for plan in plans.compactMap({ $0 }) { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+    }
+
+    func stopProfiling() -> StepProfile? {
+        var sum: StepProfile?
+        for plan in plans.compactMap({ $0 }) {
+            guard let part = plan.profile else { continue }
+            if sum == nil { sum = part } else { sum?.add(part) }
+            plan.profile = nil
+        }
+        return sum
     }
 }

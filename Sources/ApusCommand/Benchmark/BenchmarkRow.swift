@@ -1,7 +1,7 @@
 import Apus
 
 /// One row of `apus bench`: a setting and what was measured.
-struct BenchmarkRow: Equatable {
+struct BenchmarkRow {
     /// Folder or config, without the folders above.
     var model: String
     /// Name of the backend that ran it.
@@ -19,6 +19,8 @@ struct BenchmarkRow: Equatable {
     var peakMemoryBytes: Int?
     var buildSeconds: Double
     var loadSeconds: Double
+    /// What the kernels took, if that was asked for.
+    var profiles: [ProfileTable] = []
 
     private var tpot: Double? { times.tpot(outputLength: setting.outputLength) }
     private var prefillRate: Double { Double(setting.batch * setting.inputLength) / times.ttft }
@@ -30,21 +32,23 @@ struct BenchmarkRow: Equatable {
     /// The row as an object of the JSON report.
     var json: JSONValue {
         func number(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
-        return .object([
-            ("model", .string(model)), ("device", .string(device)), ("precision", .string(precision)),
-            ("backend", .string(backend)), ("cache", .string(cache)), ("batch_size", .int(setting.batch)),
-            ("isl", .int(setting.inputLength)), ("osl", .int(setting.outputLength)),
-            ("depth", .int(setting.depth)), ("threads", .int(threads)),
-            ("ttft_ms", number(times.ttft * 1000)),
-            ("tpot_ms", number(tpot.map { $0 * 1000 })), ("prefill_tokens_per_second", number(prefillRate)),
-            ("decode_tokens_per_second", number(decodeRate)),
-            ("gigabytes_per_second", number(gigabytesPerSecond)),
-            ("read_floor_percent", number(floorPercent)),
-            ("total_ms_median", number(totals.median * 1000)),
-            ("total_ms_p99", number(totals.quantile(0.99) * 1000)),
-            ("peak_memory_bytes", peakMemoryBytes.map { .int($0) } ?? .null),
-            ("build_seconds", number(buildSeconds)), ("load_seconds", number(loadSeconds)),
-        ])
+        return .object(
+            [
+                ("model", .string(model)), ("device", .string(device)), ("precision", .string(precision)),
+                ("backend", .string(backend)), ("cache", .string(cache)), ("batch_size", .int(setting.batch)),
+                ("isl", .int(setting.inputLength)), ("osl", .int(setting.outputLength)),
+                ("depth", .int(setting.depth)), ("threads", .int(threads)),
+                ("ttft_ms", number(times.ttft * 1000)),
+                ("tpot_ms", number(tpot.map { $0 * 1000 })),
+                ("prefill_tokens_per_second", number(prefillRate)),
+                ("decode_tokens_per_second", number(decodeRate)),
+                ("gigabytes_per_second", number(gigabytesPerSecond)),
+                ("read_floor_percent", number(floorPercent)),
+                ("total_ms_median", number(totals.median * 1000)),
+                ("total_ms_p99", number(totals.quantile(0.99) * 1000)),
+                ("peak_memory_bytes", peakMemoryBytes.map { .int($0) } ?? .null),
+                ("build_seconds", number(buildSeconds)), ("load_seconds", number(loadSeconds)),
+            ] + (profiles.isEmpty ? [] : [("profiles", .array(profiles.map(\.json)))]))
     }
 
     /// The columns of the Markdown table.

@@ -31,6 +31,7 @@ struct BenchmarkTable {
             var table = MarkdownTable(BenchmarkRow.columns)
             for row in rows { table.append(row.cells) }
             try output.write(machine.summary + "\n\n" + BenchmarkRow.formulae + "\n\n" + table.text)
+            for profile in rows.flatMap(\.profiles) { try output.write("\n" + profile.text) }
         }
         try output.flush()
     }
@@ -82,24 +83,25 @@ struct BenchmarkTable {
                 bar?.progress(
                     "Measuring batch \(setting.batch), \(setting.inputLength) + \(setting.outputLength) at depth "
                         + "\(setting.depth)", completed: 0, total: 1)
-                let times = try time(model, setting, threads: threads)
+                let bandwidth = machines[threads]?.readBandwidth ?? .nan
+                let (times, profiles) = try time(model, setting, threads: threads, bandwidth)
                 append(
                     BenchmarkRow(
                         model: name, device: "cpu", precision: (Precision(model.precision) ?? .fp32).rawValue,
                         backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
                         bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },
-                        bandwidth: machines[threads]?.readBandwidth ?? .nan,
+                        bandwidth: bandwidth,
                         peakMemoryBytes: ProcessMemory.peakBytes(), buildSeconds: model.buildSeconds,
-                        loadSeconds: loadSeconds))
+                        loadSeconds: loadSeconds, profiles: profiles))
                 ProcessMemory.resetPeak()
             }
         }
     }
 
     private func time(
-        _ model: LanguageModel, _ setting: BenchmarkSetting, threads: Int
-    ) throws(ApusError) -> GenerationTimes {
+        _ model: LanguageModel, _ setting: BenchmarkSetting, threads: Int, _ bandwidth: Double
+    ) throws(ApusError) -> (GenerationTimes, [ProfileTable]) {
         let limits = setting.limits(chunk: BenchmarkSetting.chunk)
         let executor: any Executor
         if let engine = model.engine, model.backend?.threadCount != threads {
@@ -111,7 +113,24 @@ struct BenchmarkTable {
             batch: setting.batch, count: setting.inputLength, vocabularySize: executor.vocabularySize,
             seed: command.seed)
         let benchmark = try GenerationBenchmark(executor, setting, prompts: prompts, seed: command.seed)
-        return try benchmark.run(warmup: command.warmup, iterations: command.iterations)
+        let times = try benchmark.run(warmup: command.warmup, iterations: command.iterations)
+        guard command.profile, let engine = model.engine else { return (times, []) }
+        let (prefill, decode) = try benchmark.profile()
+        let depth = setting.depth + setting.inputLength
+        var tables: [ProfileTable] = []
+        if let prefill {
+            tables.append(
+                ProfileTable(
+                    "prefill of \(setting.inputLength) at \(setting.depth)", prefill, of: engine,
+                    batch: setting.batch, depth: nil, bandwidth: bandwidth))
+        }
+        if let decode {
+            tables.append(
+                ProfileTable(
+                    "decode at \(depth)", decode, of: engine, batch: setting.batch,
+                    depth: depth + setting.outputLength / 2, bandwidth: bandwidth))
+        }
+        return (times, tables)
     }
 
     private func importConfig(_ precision: Precision?) throws(ApusError) -> ImportedModel {

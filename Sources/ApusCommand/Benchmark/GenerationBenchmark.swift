@@ -103,20 +103,38 @@ final class GenerationBenchmark {
         return times
     }
 
+    /// Runs one more generation with the time of every step: first of the passes over the prompt, then of those that
+    /// decode; nil where the executor cannot tell.
+    func profile() throws(ApusError) -> (prefill: StepProfile?, decode: StepProfile?) {
+        guard let executor = executor as? any ProfilingExecutor else { return (nil, nil) }
+        executor.startProfiling()
+        try prefill(prompts, count: setting.inputLength, depth: setting.depth)
+        let prefill = executor.stopProfiling()
+        guard setting.outputLength > 1 else { return (prefill, nil) }
+        executor.startProfiling()
+        try decode()
+        return (prefill, executor.stopProfiling())
+    }
+
     /// One generation; what the caches hold beyond the depth is overwritten.
     private func generate() throws(ApusError) -> (first: Double, total: Double) {
         let clock = ContinuousClock()
         let start = clock.now
         try prefill(prompts, count: setting.inputLength, depth: setting.depth)
         let first = clock.now
+        try decode()
+        let end = clock.now
+        return ((first - start) / .seconds(1), (end - start) / .seconds(1))
+    }
+
+    /// Feeds each token that was chosen, behind the prompt.
+    private func decode() throws(ApusError) {
         for index in 0..<setting.batch { new[index] = 1 }
         for step in 0..<(setting.outputLength - 1) {
             let depth = Int32(setting.depth + setting.inputLength + step)
             for index in 0..<setting.batch { cached[index] = depth }
             try forward(next, width: 1)
         }
-        let end = clock.now
-        return ((first - start) / .seconds(1), (end - start) / .seconds(1))
     }
 
     /// Feeds [batch, count] tokens in chunks behind `depth` tokens and chooses the token after each row.

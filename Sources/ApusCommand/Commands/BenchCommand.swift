@@ -63,6 +63,9 @@ struct BenchCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Seed of the ids and of random weights.", valueName: "n"))
     var seed: UInt64 = 0
 
+    @Flag(help: "Print what the kernels of one more generation of each row took.")
+    var profile = false
+
     @Flag(help: "Print one JSON object: {\"machine\": {…}, \"rows\": […]}.")
     var json = false
 

@@ -7,8 +7,9 @@ struct DoctorCommand: ParsableCommand {
         commandName: "doctor",
         abstract: "Show what this machine offers and which kernels are chosen.",
         discussion: """
-            Prints the processor and its features, the instruction set in use (APUS_CPU=baseline, avx2, avx512 or \
-            neon chooses another), cores, memory, huge pages, the measured read bandwidth, and any GPU.
+            Prints the processor and its features, the instruction set in use (APUS_CPU=baseline, avx2, avxvnni, \
+            avx512, avx512vnni, avx512bf16 or neon chooses another), cores, memory, huge pages, the measured read \
+            bandwidth, and any GPU.
             """)
 
     @Option(help: ArgumentHelp("Threads that read (default: one for each physical core).", valueName: "n"))

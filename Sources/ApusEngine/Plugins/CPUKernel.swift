@@ -145,7 +145,8 @@ public struct CPUKernelSetup: AttributeReader {
     public let attributes: [String: Attribute]
     /// Number of workers that will run the launch.
     public let workerCount: Int
-    /// The instructions that kernels may use: `baseline`, `avx2`, `avx512` or `neon`.
+    /// The instructions that kernels may use: `baseline`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `avx512bf16` or
+    /// `neon`.
     public let instructionSet: String
 
     /// Describes a step.

@@ -11,5 +11,6 @@ extension OpRegistry {
                 .gatherLastToken, .logicalNot, .where, .arange, .full, .size, .causalMask, .index,
                 .indexSelect,
                 .indexCopy, .kvUpdate, .sum, .any, .cumsum, .pad, .attention, .assertElement,
+                .dequantize, .int4GroupwiseGemm, .int8Linear,
             ])
 }

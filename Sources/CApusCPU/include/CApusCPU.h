@@ -33,13 +33,20 @@ typedef enum {
     APUS_I8 = 3  ///< integers of KV caches, codes that a scale elsewhere multiplies
 } apus_dtype;
 
-/// Instruction sets a kernel table exists for.
+/// Instruction sets a kernel table exists for; each of x86-64 includes what stands above it.
 typedef enum {
-    APUS_ISA_BASELINE = 0,  ///< portable C; the definition of every kernel
-    APUS_ISA_AVX2 = 1,      ///< x86-64 with AVX2, FMA and F16C
-    APUS_ISA_AVX512 = 2,    ///< x86-64 with AVX-512 F, BW, DQ and VL on top of the above
-    APUS_ISA_NEON = 3       ///< arm64
+    APUS_ISA_BASELINE = 0,    ///< portable C; the definition of every kernel
+    APUS_ISA_AVX2 = 1,        ///< x86-64 with AVX2, FMA and F16C
+    APUS_ISA_AVXVNNI = 2,     ///< AVX2 and the 8-bit dot products of AVX-VNNI; not part of those below
+    APUS_ISA_AVX512 = 3,      ///< AVX2 and AVX-512 F, BW, DQ and VL
+    APUS_ISA_AVX512VNNI = 4,  ///< AVX-512 and its 8-bit dot products
+    APUS_ISA_AVX512BF16 = 5,  ///< AVX-512 with VNNI and the dot products of BF16
+    APUS_ISA_NEON = 6         ///< arm64
 } apus_isa;
+
+enum {
+    APUS_ISA_COUNT = 7  ///< values of `apus_isa`
+};
 
 /// Functions of one argument.
 typedef enum {

@@ -1,13 +1,12 @@
 #pragma once
 // The vector vocabulary of simd/ in AVX2, FMA and F16C: 8 lanes, 16 registers.
+// FEATURES names what the including file may use beyond these, as in "avxvnni,".
 
 #include "../half.h"
 #include <immintrin.h>
 
-#define TARGET __attribute__((target("avx2,fma,f16c")))
+#define TARGET __attribute__((target(FEATURES "avx2,fma,f16c")))
 #define INLINE static inline TARGET __attribute__((always_inline))
-#define KERNEL_TABLE apus_avx2_kernels
-#define KERNEL_ISA APUS_ISA_AVX2
 
 typedef __m256 vf;
 

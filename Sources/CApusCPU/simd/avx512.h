@@ -1,13 +1,12 @@
 #pragma once
 // The vector vocabulary of simd/ in AVX-512 (F, BW, DQ, VL): 16 lanes, 32 registers, masked loads and stores.
+// FEATURES names what the including file may use beyond these, as in "avx512vnni,".
 
 #include "../half.h"
 #include <immintrin.h>
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define TARGET __attribute__((target(FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #define INLINE static inline TARGET __attribute__((always_inline))
-#define KERNEL_TABLE apus_avx512_kernels
-#define KERNEL_ISA APUS_ISA_AVX512
 
 typedef __m512 vf;
 

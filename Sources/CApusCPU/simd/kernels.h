@@ -2,7 +2,8 @@
 // Every vector kernel, in order of use, for the instruction set whose vocabulary was included before.
 //
 // One file per op, under the name that its portable definition has in baseline/. All functions are static:
-// each instruction set compiles its own copy, and only the table leaves the file.
+// each instruction set compiles its own copy, and only the table leaves the file. HAS_VNNI and HAS_BF16 tell
+// whether the set has dot products of 8-bit integers and of BF16.
 
 #include "../attention.h"
 #include "../baseline/baseline.h"

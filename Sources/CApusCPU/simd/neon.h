@@ -6,8 +6,6 @@
 
 #define TARGET
 #define INLINE static inline __attribute__((always_inline))
-#define KERNEL_TABLE apus_neon_kernels
-#define KERNEL_ISA APUS_ISA_NEON
 
 typedef float32x4_t vf;
 

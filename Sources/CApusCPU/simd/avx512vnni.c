@@ -1,0 +1,13 @@
+// The kernels in AVX-512 with VNNI: the vocabulary, then every op written in it.
+
+#if defined(__x86_64__)
+#define KERNEL_TABLE apus_avx512vnni_kernels
+#define KERNEL_ISA APUS_ISA_AVX512VNNI
+#define FEATURES "avx512vnni,"
+#define HAS_VNNI 1
+#define HAS_BF16 0
+#include "avx512.h"
+#include "kernels.h"
+#else
+typedef int apus_no_avx512vnni_here;  // an empty translation unit is not C
+#endif
