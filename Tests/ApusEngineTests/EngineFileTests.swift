@@ -39,7 +39,7 @@ import Testing
         let bytes = try temporary.bytes()
         let header = try EngineFile(path: temporary.path).header
         #expect(bytes.prefix(8) == [0x89, 0x41, 0x50, 0x55, 0x53, 0x0D, 0x0A, 0x1A])
-        #expect(bytes[8..<12] == [1, 0, 0, 0])
+        #expect(bytes[8..<12] == [2, 0, 0, 0])
         #expect(String(decoding: bytes[32..<35], as: UTF8.self) == "cpu")
         #expect(
             header.sections.map(\.name) == [
@@ -101,12 +101,12 @@ import Testing
 
     @Test func otherVersionsDevicesAndLayoutsAreNamed() throws {
         let file = try Sample.file()
-        try file.patch([2], at: 8)
+        try file.patch([3], at: 8)
         let version = try #require(try failure(file.path))
         #expect(version.code == .unsupported)
         #expect(
             version.description
-                == "\(file.path): header: expected format version 1, got 2; compile the model anew with this version of "
+                == "\(file.path): header: expected format version 2, got 3; compile the model anew with this version of "
                 + "Apus")
 
         let model = try Sample.imported("llama2-minimal")
@@ -128,7 +128,7 @@ import Testing
         #expect(
             try failure(file.path)?.code == .mismatch)
         #expect(
-            try failure(file.path)?.message.contains("expected weights in layout 1 of 'cpu', got layout 7")
+            try failure(file.path)?.message.contains("expected weights in layout 2 of 'cpu', got layout 7")
                 == true)
     }
 
