@@ -106,6 +106,14 @@ public final class LanguageModel: @unchecked Sendable {
             compute = compiled
         }
         guard let compute else { throw ApusError(.internal, "nothing was compiled") }
+        if case .engine(let engine, _) = compute, let wanted = options.kvCacheType,
+            let element = engine.kvCacheType, element != wanted
+        {
+            throw ApusError(
+                .mismatch,
+                "expected a KV cache of \(wanted.rawValue), got an engine with one of \(element.rawValue); leave the "
+                    + "cache type out, or compile the model with it")
+        }
         self.init(
             compute, info: source.info, generation: source.generation, tokenizer: source.tokenizer,
             options: options, loadSeconds: source.loadSeconds,

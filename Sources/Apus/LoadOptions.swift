@@ -6,8 +6,11 @@ import ApusSupport
 
 /// How a model is loaded.
 public struct LoadOptions: Sendable {
-    /// Element type of the weights and the KV cache; nil is the checkpoint's own.
+    /// Element type of the weights; nil is the checkpoint's own.
     public var precision: ElementType?
+    /// Element type of the KV cache: `f32`, `f16`, `bf16`, or `i8` with the attention plugin; nil is that of the
+    /// weights.
+    public var kvCacheType: ElementType?
     /// What computes, that is what attention becomes.
     public var backend: BackendKind
     /// Where keys and values are kept; nil is the first that the backend goes with.
@@ -44,14 +47,16 @@ public struct LoadOptions: Sendable {
 
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
-        precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, allLogits: Bool = false, device: String = "cpu", threads: Int? = nil,
+        precision: ElementType? = nil, kvCacheType: ElementType? = nil, backend: BackendKind = .plugin,
+        cache: CacheKind? = nil, aliasKVCache: Bool = true, allLogits: Bool = false, device: String = "cpu",
+        threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
         plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
         self.precision = precision
+        self.kvCacheType = kvCacheType
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
@@ -73,8 +78,9 @@ public struct LoadOptions: Sendable {
     /// What the compiler is told.
     public var compile: CompileOptions {
         CompileOptions(
-            precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache,
-            allLogits: allLogits, passes: passes, dumpDirectory: dumpDirectory, check: check)
+            precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
+            aliasKVCache: aliasKVCache, allLogits: allLogits, passes: passes, dumpDirectory: dumpDirectory,
+            check: check)
     }
 
     /// Whether somebody watches the passes run, which those of an engine that was kept do not.
@@ -91,6 +97,10 @@ public struct LoadOptions: Sendable {
                 .unsupported,
                 "precision: the reference backend computes in FP32, got \(precision?.rawValue ?? ""); "
                     + "leave the precision out or choose another backend")
+        }
+        guard backend != .reference || kvCacheType == nil else {
+            throw ApusError(
+                .unsupported, "kvCacheType: the reference backend keeps no keys and values; leave it out")
         }
         for (name, value) in [("batchSize", batchSize), ("contextLength", contextLength), ("chunk", chunk)] {
             guard let value, value < 1 else { continue }

@@ -7,8 +7,11 @@ import Synchronization
 
 /// What a user decides about an engine.
 public struct CompileOptions: Sendable {
-    /// Element type of the weights of matrix products and of the KV cache; nil is the checkpoint's own.
+    /// Element type of the weights of matrix products; nil is the checkpoint's own.
     public var precision: ElementType?
+    /// Element type of the KV cache: `f32`, `f16`, `bf16`, or `i8` with a scale for each head and token, which the
+    /// attention plugin alone reads; nil is that of the weights.
+    public var kvCacheType: ElementType?
     /// What attention becomes; the reference backend compiles nothing.
     public var backend: BackendKind
     /// Where keys and values are kept; nil is the first that the backend goes with.
@@ -26,12 +29,13 @@ public struct CompileOptions: Sendable {
 
     /// Makes options.
     public init(
-        precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, allLogits: Bool = false, passes: [ExtraPass] = [],
+        precision: ElementType? = nil, kvCacheType: ElementType? = nil, backend: BackendKind = .plugin,
+        cache: CacheKind? = nil, aliasKVCache: Bool = true, allLogits: Bool = false, passes: [ExtraPass] = [],
         dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
         self.precision = precision
+        self.kvCacheType = kvCacheType
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
@@ -80,9 +84,22 @@ public enum Compiler {
             throw ApusError(
                 .invalidInput, "the reference backend runs graphs as they are; there is no engine")
         }
+        let kvCache = options.kvCacheType ?? precision
+        guard kvCache.isFloat || kvCache == .i8 else {
+            throw ApusError(
+                .invalidInput,
+                "kvCacheType: expected FP32, FP16, BF16 or INT8, got \(kvCache.rawValue)")
+        }
+        guard kvCache.isFloat || options.backend == .plugin else {
+            throw ApusError(
+                .unsupported,
+                "kvCacheType: an INT8 cache is read by the attention plugin alone, got backend "
+                    + "\(options.backend.rawValue) with cache \(cache.rawValue); choose FP32, FP16 or BF16, or the "
+                    + "plugin backend")
+        }
         let steps = try Pipeline.steps(
             PipelineOptions(
-                precision: precision, kvCache: precision, lastTokenOnly: !options.allLogits,
+                precision: precision, kvCache: kvCache, lastTokenOnly: !options.allLogits,
                 backend: options.backend, cache: cache,
                 aliasKVCache: options.aliasKVCache), with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))

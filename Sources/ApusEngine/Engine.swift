@@ -79,4 +79,7 @@ public struct Engine: Sendable {
         }
         return bytes
     }
+
+    /// Element type of the KV caches; nil if nothing is cached.
+    public var kvCacheType: ElementType? { plan.kvCaches.first.map { plan.tensors[$0.tensor].type.element } }
 }

@@ -4,7 +4,7 @@ public import ApusGraph
 public struct PipelineOptions: Sendable, Hashable {
     /// Element type that large weights are stored in.
     public var precision: ElementType
-    /// Element type of the KV caches.
+    /// Element type of the KV caches; `i8` with the attention plugin only.
     public var kvCache: ElementType
     /// Whether only the last token's logits are computed.
     public var lastTokenOnly: Bool

@@ -46,7 +46,22 @@ static inline uint16_t f16_of_f32(float x) {
     return (uint16_t)(sign | (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13);
 }
 
-static inline size_t dtype_bytes(apus_dtype dtype) { return dtype == APUS_F32 ? 4 : 2; }
+static inline size_t dtype_bytes(apus_dtype dtype) {
+    switch (dtype) {
+    case APUS_F32: return 4;
+    case APUS_F16:
+    case APUS_BF16: return 2;
+    case APUS_I8: return 1;
+    }
+    return 0;
+}
+
+/// The integer nearest to x, even in the middle, within -128...127.
+static inline int8_t i8_of_f32(float x) {
+    const float magic = 0x1.8p23f;  // from here on FP32 has no fraction: the addition rounds
+    const float bounded = x > 127 ? 127 : x > -128 ? x : -128;  // NaN as the instructions have it
+    return (int8_t)(bounded + magic - magic);
+}
 
 /// Element i of an array of any dtype as FP32.
 static inline float load_as_f32(const void *p, apus_dtype dtype, size_t i) {
@@ -54,6 +69,7 @@ static inline float load_as_f32(const void *p, apus_dtype dtype, size_t i) {
     case APUS_F32: return ((const float *)p)[i];
     case APUS_F16: return f32_of_f16(((const uint16_t *)p)[i]);
     case APUS_BF16: return f32_of_bf16(((const uint16_t *)p)[i]);
+    case APUS_I8: return ((const int8_t *)p)[i];
     }
     return 0;
 }
@@ -64,6 +80,7 @@ static inline void store_f32(void *p, apus_dtype dtype, size_t i, float x) {
     case APUS_F32: ((float *)p)[i] = x; break;
     case APUS_F16: ((uint16_t *)p)[i] = f16_of_f32(x); break;
     case APUS_BF16: ((uint16_t *)p)[i] = bf16_of_f32(x); break;
+    case APUS_I8: ((int8_t *)p)[i] = i8_of_f32(x); break;
     }
 }
 

@@ -125,7 +125,7 @@ import Testing
         }
         #expect(message() == nil)
         types[0] = TensorType(.f16, [1, 2, 32])
-        #expect(message() == "plugin AttentionPlugin 1: packed_qkv is not f32")
+        #expect(message() == "plugin AttentionPlugin 2: packed_qkv is not f32")
         types[0] = TensorType(.f32, [1, 2, 33])
         #expect(message() == "attention_plugin.C2: expected packed_qkv [B, S, 32], got f32[1, 2, 33]")
     }

@@ -53,8 +53,8 @@ struct AttentionData {
             let b = i % half / (c.heads.kv * capacity * c.dim), slot = i / c.dim % capacity
             return slot < lengths[b] ? x : .nan
         }
-        k = Packed(Array(cached[..<(cached.count / 2)]), dtype)
-        v = Packed(Array(cached[(cached.count / 2)...]), dtype)
+        k = Packed(heads: Array(cached[..<(cached.count / 2)]), capacity: capacity, dim: c.dim, dtype)
+        v = Packed(heads: Array(cached[(cached.count / 2)...]), capacity: capacity, dim: c.dim, dtype)
         mask = (0..<c.counts.count * c.heads.q * queries * capacity).map { _ in
             let x = numbers.unit()
             return x < -0.5 ? -.infinity : x
@@ -153,8 +153,10 @@ struct AttentionData {
         (a.q_token_stride, a.q_batch_stride) = (c.heads.q * c.dim, queries * c.heads.q * c.dim)
         (a.out_token_stride, a.out_batch_stride) = (a.q_token_stride, a.q_batch_stride)
         (a.q_head_stride, a.out_head_stride) = (c.dim, c.dim)
-        (a.k_row_stride, a.k_head_stride) = (c.dim, capacity * c.dim)
-        a.k_batch_stride = c.heads.kv * capacity * c.dim
+        let scale = dtype == APUS_I8 ? MemoryLayout<Float>.size : 0
+        (a.k_row_stride, a.k_head_stride) = (c.dim, capacity * (c.dim + scale))
+        a.k_batch_stride = c.heads.kv * a.k_head_stride
+        a.kv_scale_offset = capacity * c.dim
         (a.v_row_stride, a.v_head_stride) = (a.k_row_stride, a.k_head_stride)
         a.v_batch_stride = a.k_batch_stride
         (a.causal, a.window, a.scale, a.softcap) = (c.causal ? 1 : 0, c.window, 0.25, c.softcap)

@@ -14,13 +14,15 @@ import Testing
         AttentionCase(name: "softcap", heads: (2, 1), dim: 24, counts: [66], starts: [1], softcap: 0.4),
         AttentionCase(
             name: "not causal", heads: (2, 2), dim: 16, counts: [30, 3], starts: [0, 0], causal: false),
+        AttentionCase(name: "group of 16", heads: (16, 1), dim: 80, counts: [3, 4], starts: [150, 64]),
+        AttentionCase(name: "head of 256", heads: (4, 2), dim: 256, counts: [2], starts: [200], window: 70),
         AttentionCase(
             name: "mask", heads: (4, 2), dim: 16, counts: [30, 20], starts: [40, 0], masked: true),
     ]
 
     @Test(arguments: instructionSets, cases)
     func agreesWithDoublePrecisionAndNeverReadsPadding(isa: apus_isa, c: AttentionCase) throws {
-        for dtype in dtypes {
+        for dtype in cacheDtypes {
             var data = AttentionData(c, dtype)
             try data.run(isa, cuts: [])
             #expect(error(data.valid(data.out), data.reference()) < 3e-6, "\(dtype.testDescription)")
@@ -43,7 +45,7 @@ import Testing
         let decode = AttentionCase(
             name: c.name, heads: c.heads, dim: c.dim, counts: c.counts.map { _ in 1 }, starts: last,
             window: c.window, softcap: c.softcap, causal: c.causal, masked: c.masked)
-        for dtype in dtypes {
+        for dtype in cacheDtypes {
             for chunk in [17, 64, 256] {
                 var data = AttentionData(decode, dtype)
                 try data.decode(isa, chunk: chunk)

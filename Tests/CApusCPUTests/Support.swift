@@ -7,6 +7,8 @@ let instructionSets: [apus_isa] = (0..<UInt32(APUS_ISA_COUNT)).map { apus_isa($0
 }
 
 let dtypes: [apus_dtype] = [APUS_F32, APUS_F16, APUS_BF16]
+/// What a KV cache may hold.
+let cacheDtypes = dtypes + [APUS_I8]
 
 func kernels(_ isa: apus_isa) throws -> apus_kernels { try #require(apus_kernels_for(isa)).pointee }
 
@@ -17,7 +19,7 @@ extension apus_isa: @retroactive CustomTestStringConvertible {
 
 extension apus_dtype: @retroactive CustomTestStringConvertible {
     /// The name in test reports.
-    public var testDescription: String { self == APUS_F32 ? "f32" : self == APUS_F16 ? "f16" : "bf16" }
+    public var testDescription: String { ["f32", "f16", "bf16", "i8"][Int(rawValue)] }
 }
 
 /// Repeatable numbers (SplitMix64).
@@ -62,6 +64,36 @@ struct Packed {
             bytes = source.withUnsafeBytes { Array($0) }
         }
     }
+
+    /// Heads of a cache, each of `capacity` rows of `dim` elements.
+    ///
+    /// Codes lie in front of the scales of their rows.
+    init(heads source: [Float], capacity: Int, dim: Int, _ dtype: apus_dtype) {
+        guard dtype == APUS_I8 else {
+            self.init(source, dtype)
+            return
+        }
+        self.init([], dtype)
+        for head in 0..<source.count / (capacity * dim) {
+            var scales: [Float] = []
+            for row in 0..<capacity {
+                let start = (head * capacity + row) * dim
+                let (codes, scale) = quantized(Array(source[start..<start + dim]))
+                values += codes.map { Float($0) * scale }
+                bytes += codes.map { UInt8(bitPattern: $0) }
+                scales.append(scale)
+            }
+            bytes += scales.withUnsafeBytes { Array($0) }
+        }
+    }
+}
+
+/// The codes of a row and their scale, max |x| / 127; a row with a NaN has a NaN as its scale.
+func quantized(_ row: [Float]) -> (codes: [Int8], scale: Float) {
+    guard !row.contains(where: \.isNaN) else { return (row.map { _ in -128 }, .nan) }
+    let scale = (row.map { abs($0) }.max() ?? 0) / 127
+    let inverse = scale == 0 ? 0 : 1 / scale
+    return (row.map { Int8(($0 * inverse).rounded(.toNearestOrEven)) }, scale)
 }
 
 /// The upper half of an FP32, rounded to nearest even; a NaN becomes quiet.

@@ -10,8 +10,8 @@ import ApusSupport
 public struct AttentionPlugin: Plugin {
     /// `AttentionPlugin`.
     public let name = "AttentionPlugin"
-    /// 1: a cache [B, 2, Hkv, capacity, D].
-    public let version = 1
+    /// 2: a cache [B, 2, Hkv, capacity, D], or i8 [B, 2, Hkv, capacity, D + 4], codes with scales.
+    public let version = 2
     /// The op of the standard registry.
     public let op: OpSpec
     /// The updated cache is the cache.

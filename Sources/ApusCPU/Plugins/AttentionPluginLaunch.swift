@@ -46,7 +46,7 @@ final class AttentionPluginLaunch: CPULaunch {
             byteCount: batch * kvHeads * splitsPerHead * partialFloats * 4, purpose: "attention partials")
 
         let width = heads * headSize
-        let dtype = try LaunchContext.dtype(cacheElement)
+        let dtype = cacheElement == .i8 ? APUS_I8 : try LaunchContext.dtype(cacheElement)
         let query = queries.base.assumingMemoryBound(to: Float.self)
         rope = apus_rope()
         rope.qkv = UnsafePointer(try packed.floats())
@@ -83,7 +83,9 @@ final class AttentionPluginLaunch: CPULaunch {
     func resize(_ shapes: KernelShapes) {
         rows.resize(shapes)
         guard let cache = shapes.operands[1], let table = shapes.operands[3] else { return }
-        let headStride = cache[3] * headSize
+        // The codes of a head, or its numbers, and what scales there are behind them.
+        let headStride = cache[3] * cache[4]
+        (rope.kv_scale_offset, attention.kv_scale_offset) = (cache[3] * headSize, cache[3] * headSize)
         let values = rope.k_cache + kvHeads * headStride * cacheElement.byteCount
         rope.v_cache = values
         attention.v = UnsafeRawPointer(values)

@@ -15,6 +15,13 @@ struct BackendFlags: ParsableArguments {
             discussion: "\(Variant.allowed).", valueName: "kind,..."))
     var cache: CacheList?
 
+    @Option(
+        name: [.customLong("kv-cache-type"), .customLong("kv_cache_type")],
+        help: ArgumentHelp(
+            "Type of cached keys and values (default: that of the weights); INT8 with the plugin only.",
+            valueName: "type"))
+    var kvCacheType: KVCacheType?
+
     @Flag(
         name: [.customLong("no-alias-kv-cache"), .customLong("no_alias_kv_cache")],
         help: "Copy static caches in every step, as their graphs say, instead of updating them in place.")
@@ -38,7 +45,10 @@ struct BackendFlags: ParsableArguments {
             let caches = !wanted.isEmpty ? wanted : isList ? kind.caches : [kind.caches[0]]
             for cache in caches {
                 if kind.caches.contains(cache) {
-                    variants.append(Variant(backend: kind, cache: cache, isAliased: !copiesCaches))
+                    variants.append(
+                        Variant(
+                            backend: kind, cache: cache, isAliased: !copiesCaches,
+                            kvCacheType: kind == .reference ? nil : kvCacheType?.element))
                 } else if !isList {
                     throw Self.refusal(kind.rawValue, cache.rawValue)
                 }
@@ -76,7 +86,7 @@ struct BackendFlags: ParsableArguments {
                 "\(path): expected a backend and a cache that this version knows, got \(origin.attention) with "
                     + "\(origin.cache); compile the model anew")
         }
-        let own = Variant(backend: kind, cache: place)
+        let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element)
         let isConfirmed =
             backend.map { $0.values == [kind] } ?? true
             && cache.map { $0.values.isEmpty || $0.values == [place] } ?? true
@@ -107,6 +117,8 @@ struct Variant: Equatable, Sendable {
     var cache: CacheKind
     /// Whether a static cache is updated in place.
     var isAliased = true
+    /// Element type of the cache; nil is that of the weights.
+    var kvCacheType: ElementType?
 
     /// The rule in one sentence.
     static let allowed =
@@ -126,8 +138,8 @@ struct Variant: Equatable, Sendable {
         precision: ElementType? = nil, threads: Int? = nil, batchSize: Int = 1, contextLength: Int? = nil
     ) -> LoadOptions {
         LoadOptions(
-            precision: precision, backend: backend, cache: cache, aliasKVCache: isAliased, threads: threads,
-            batchSize: batchSize, contextLength: contextLength)
+            precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
+            aliasKVCache: isAliased, threads: threads, batchSize: batchSize, contextLength: contextLength)
     }
 }
 

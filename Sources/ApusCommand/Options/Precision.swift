@@ -1,6 +1,26 @@
 import Apus
 import ArgumentParser
 
+/// The value of `--kv-cache-type`, in any case.
+enum KVCacheType: String, CaseIterable, ExpressibleByArgument {
+    case fp32 = "FP32"
+    case fp16 = "FP16"
+    case bf16 = "BF16"
+    case int8 = "INT8"
+
+    init?(argument: String) { self.init(rawValue: argument.uppercased()) }
+
+    /// The element type of the KV cache.
+    var element: ElementType {
+        switch self {
+        case .fp32: .f32
+        case .fp16: .f16
+        case .bf16: .bf16
+        case .int8: .i8
+        }
+    }
+}
+
 /// The value of `--precision`, in any case.
 enum Precision: String, CaseIterable, ExpressibleByArgument {
     case fp16 = "FP16"

@@ -1,3 +1,14 @@
+/// The rows of a KV cache of the attention plugin.
+public enum AttentionCacheRows {
+    /// Elements that a cache has for each head and token, so that its shape is [B, 2, Hkv, capacity, size].
+    ///
+    /// D in a floating-point cache; D + 4 in an `i8` one, where each head holds capacity · D codes and behind them
+    /// capacity scales, one f32 a token.
+    public static func size(_ element: ElementType, headSize: Int) -> Int {
+        element == .i8 ? headSize + 4 : headSize
+    }
+}
+
 extension OpSpec {
     package static let attentionPlugin = OpSpec(
         "attention_plugin", .engine,
@@ -29,10 +40,11 @@ extension OpSpec {
             return nil
         }
         let cache = c[1].shape
+        let rowSize = AttentionCacheRows.size(c[1].element, headSize: size)
         c.require(
             cache.count == 5 && cache[0] == c[0].shape[0] && cache[1] == 2 && cache[2] == Dimension(kvHeads)
-                && cache[4] == Dimension(size), "C3",
-            "expected kv_cache [\(c[0].shape[0]), 2, \(kvHeads), capacity, \(size)], got \(c[1])")
+                && cache[4] == Dimension(rowSize), "C3",
+            "expected kv_cache [\(c[0].shape[0]), 2, \(kvHeads), capacity, \(rowSize)], got \(c[1])")
         c.require(
             c[2] == TensorType(.i32, [c[0].shape[0]]), "C4",
             "expected context_lengths i32[\(c[0].shape[0])], got \(c[2])")

@@ -13,7 +13,7 @@ struct AssignWeightTypes: Pass {
     let name = "assign-weight-types"
     /// Element type of the weights.
     let precision: ElementType
-    /// Element type of the KV caches.
+    /// Element type of the KV caches; those of the attention plugin may be `i8`, codes with scales.
     let kvCache: ElementType
 
     func run(_ graph: inout Graph, _ notes: inout PassNotes) throws(ApusError) {
@@ -27,7 +27,11 @@ struct AssignWeightTypes: Pass {
             }
             if node.op == "attention_plugin", let cache = node.operands[1] {
                 for value in [cache, node.results[1]] {
-                    graph.setType(of: value, to: TensorType(kvCache, graph.type(of: value).shape))
+                    var shape = graph.type(of: value).shape
+                    if let size = shape.last?.constant {
+                        shape[shape.count - 1] = Dimension(AttentionCacheRows.size(kvCache, headSize: size))
+                    }
+                    graph.setType(of: value, to: TensorType(kvCache, shape))
                 }
             }
             for value in node.results where isWeight[value.index] {

@@ -55,7 +55,7 @@ private struct AttentionPluginReference {
 
     func run() throws(ApusError) -> [Tensor] {
         let batch = call[0].shape[0]
-        var cache = call[1].floats
+        var cache = ReferenceKVCache(call[1], headSize: size)
         // Rows of padding stay 0.
         var output = [Float](repeating: 0, count: batch * steps * heads * size)
         for b in 0..<batch {
@@ -79,7 +79,7 @@ private struct AttentionPluginReference {
                 }
             }
         }
-        return [call.result(output), call.result(cache, 1)]
+        return [call.result(output), cache.tensor]
     }
 
     private var rotaryPositions: Int? { call[3].shape[2] == 0 ? nil : call[3].shape[1] }
@@ -109,7 +109,7 @@ private struct AttentionPluginReference {
 
     /// Writes one token's k and v to the cache and returns its queries, one a head.
     private func write(
-        _ b: Int, _ t: Int, slot: Int, position: Int, into cache: inout [Float]
+        _ b: Int, _ t: Int, slot: Int, position: Int, into cache: inout ReferenceKVCache
     ) throws(ApusError) -> [[Float]] {
         let width = (heads + 2 * kvHeads) * size
         let row = call[0].floats[(b * steps + t) * width..<(b * steps + t + 1) * width]
@@ -121,16 +121,14 @@ private struct AttentionPluginReference {
             let key = turned(normed(head(heads + h), call.optional(6)), b, position)
             let value = head(heads + kvHeads + h)
             for (plane, vector) in [key, value].enumerated() {
-                let start = cacheStart(b, plane, h) + slot * size
-                let stored = vector.map { Tensor.round($0, to: call[1].element) }
-                cache.replaceSubrange(start..<start + size, with: stored)
+                cache.write(vector, head: cacheHead(b, plane, h), slot: slot)
             }
         }
         return (0..<heads).map { turned(normed(head($0), call.optional(5)), b, position) }
     }
 
-    private func cacheStart(_ b: Int, _ plane: Int, _ kvHead: Int) -> Int {
-        ((b * 2 + plane) * kvHeads + kvHead) * capacity * size
+    private func cacheHead(_ b: Int, _ plane: Int, _ kvHead: Int) -> Int {
+        (b * 2 + plane) * kvHeads + kvHead
     }
 
     private func normed(_ x: [Float], _ weight: Tensor?) -> [Float] {
@@ -153,22 +151,20 @@ private struct AttentionPluginReference {
     }
 
     private func attend(
-        _ query: [Float], _ b: Int, _ head: Int, _ visible: [Int], _ cache: [Float]
+        _ query: [Float], _ b: Int, _ head: Int, _ visible: [Int], _ cache: ReferenceKVCache
     ) -> [Float] {
         guard !visible.isEmpty else { return Array(repeating: 0, count: size) }
         let softcap = call.float("softcap")
         let kvHead = head / (heads / kvHeads)
-        let (keys, values) = (cacheStart(b, 0, kvHead), cacheStart(b, 1, kvHead))
+        let (keys, values) = (cacheHead(b, 0, kvHead), cacheHead(b, 1, kvHead))
         let scores = visible.map { key in
-            let start = keys + key * size
             let score =
-                ReferenceFunctions.dot(query[...], cache[start..<start + size])
+                ReferenceFunctions.dot(query[...], cache.row(head: keys, slot: key))
                 * call.float("attention_scale")
             return softcap > 0 ? softcap * tanh(score / softcap) : score
         }
         return ReferenceFunctions.weightedSum(ReferenceFunctions.softmax(scores), size) { index in
-            let start = values + visible[index] * size
-            return cache[start..<start + size]
+            cache.row(head: values, slot: visible[index])
         }
     }
 }

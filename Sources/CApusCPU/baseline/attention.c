@@ -22,6 +22,15 @@ size_t apus_baseline_attention_partial_floats(size_t q_heads, size_t kv_heads, s
     return q_heads / kv_heads * (head_dim + 2);
 }
 
+/// What the codes of row j of a head are multiplied by; 1 unless the cache holds codes.
+static float scale_of_row(const apus_attention *a, const void *cache, size_t head, size_t j) {
+    float scale = 1;
+    if (a->kv_dtype == APUS_I8) {
+        memcpy(&scale, (const char *)cache + head + a->kv_scale_offset + j * sizeof scale, sizeof scale);
+    }
+    return scale;
+}
+
 /// Folds keys [first, last) into one head's state: state[0] = max, state[1] = sum, state[2...] = D values.
 static void fold_keys(
     const apus_attention *a, size_t b, size_t h, size_t t, size_t first, size_t last, float *state
@@ -40,7 +49,7 @@ static void fold_keys(
             sums[i % BASELINE_LANES] += q[i] * load_as_f32(a->k, a->kv_dtype, row + i);
         }
         for (size_t lane = 0; lane < BASELINE_LANES; lane++) { score += sums[lane]; }
-        score *= a->scale;
+        score *= a->scale * scale_of_row(a, a->k, keys, j);
         if (a->softcap > 0) { score = a->softcap * tanhf(score / a->softcap); }
         if (mask) { score += mask[j * a->mask_key_stride]; }
         if (score == -INFINITY) { continue; }
@@ -51,7 +60,8 @@ static void fold_keys(
         }
         const float weight = expf(score - state[0]);
         state[1] += weight;
-        for (size_t i = 0; i < dim; i++) { state[2 + i] += weight * load_as_f32(a->v, a->kv_dtype, value + i); }
+        const float factor = weight * scale_of_row(a, a->v, values, j);
+        for (size_t i = 0; i < dim; i++) { state[2 + i] += factor * load_as_f32(a->v, a->kv_dtype, value + i); }
     }
 }
 

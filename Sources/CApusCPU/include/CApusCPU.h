@@ -27,7 +27,12 @@ extern "C" {
 #endif
 
 /// Element type of weights and caches; FP16 is IEEE binary16, BF16 the upper half of an FP32.
-typedef enum { APUS_F32 = 0, APUS_F16 = 1, APUS_BF16 = 2 } apus_dtype;
+typedef enum {
+    APUS_F32 = 0,
+    APUS_F16 = 1,
+    APUS_BF16 = 2,
+    APUS_I8 = 3  ///< integers of KV caches, codes that a scale elsewhere multiplies
+} apus_dtype;
 
 /// Instruction sets a kernel table exists for; each of x86-64 includes what stands above it.
 typedef enum {
@@ -130,6 +135,7 @@ typedef struct {
     size_t kv_batch_stride;     ///< elements between sequences
     size_t kv_head_stride;      ///< elements between KV heads of one sequence
     size_t kv_row_stride;       ///< elements between slots of one head
+    size_t kv_scale_offset;     ///< APUS_I8: bytes from slot 0 of a head to its scales, f32 [slot]
     size_t q_heads;             ///< Hq
     size_t kv_heads;            ///< Hkv
     size_t head_dim;            ///< D
@@ -161,6 +167,7 @@ typedef struct {
     const void *k;             ///< kv_dtype [B, Hkv, T, D], strided as below
     const void *v;             ///< as `k`
     apus_dtype kv_dtype;       ///< element type of `k` and `v`
+    size_t kv_scale_offset;    ///< APUS_I8: bytes from key 0 of a head to its scales, f32 [T], of `k` and `v`
     size_t k_batch_stride;     ///< elements between sequences of `k`
     size_t k_head_stride;      ///< elements between KV heads of one sequence of `k`
     size_t k_row_stride;       ///< elements between keys of one head of `k`

@@ -103,9 +103,14 @@ INLINE vf v_f32_of_half(__m128i h, apus_dtype dtype) {
     return dtype == APUS_F16 ? _mm256_cvtph_ps(h) : v_f32_of_bf16(h);
 }
 
+INLINE vf v_f32_of_i8(__m128i codes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)); }
+
 /// Elements [i, i + 8) of an array of any dtype.
 INLINE vf v_load_as(const void *p, apus_dtype dtype, size_t i) {
     if (dtype == APUS_F32) { return _mm256_loadu_ps((const float *)p + i); }
+    if (dtype == APUS_I8) {
+        return v_f32_of_i8(_mm_loadl_epi64((const __m128i *)((const int8_t *)p + i)));
+    }
     return v_f32_of_half(_mm_loadu_si128((const __m128i *)((const uint16_t *)p + i)), dtype);
 }
 
@@ -122,6 +127,11 @@ INLINE vf v_odd_bf16(const uint32_t *p) {
 INLINE vf v_load_as_part(const void *p, apus_dtype dtype, size_t i, size_t n) {
     if (n >= VW) { return v_load_as(p, dtype, i); }
     if (dtype == APUS_F32) { return _mm256_maskload_ps((const float *)p + i, v_mask(n)); }
+    if (dtype == APUS_I8) {
+        int8_t codes[2 * VW] = {0};
+        for (size_t lane = 0; lane < n; lane++) { codes[lane] = ((const int8_t *)p)[i + lane]; }
+        return v_f32_of_i8(_mm_loadu_si128((const __m128i *)codes));
+    }
     uint16_t part[VW] = {0};
     for (size_t lane = 0; lane < n; lane++) { part[lane] = ((const uint16_t *)p)[i + lane]; }
     return v_f32_of_half(_mm_loadu_si128((const __m128i *)part), dtype);
@@ -135,6 +145,14 @@ INLINE void v_store_as_part(void *p, apus_dtype dtype, size_t i, vf a, size_t n)
         } else {
             _mm256_maskstore_ps((float *)p + i, v_mask(n), a);
         }
+        return;
+    }
+    if (dtype == APUS_I8) {
+        const __m256i whole = _mm256_cvtps_epi32(a);
+        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+        int8_t codes[2 * VW];
+        _mm_storeu_si128((__m128i *)codes, _mm_packs_epi16(words, words));
+        memcpy((int8_t *)p + i, codes, smaller(n, VW));
         return;
     }
     enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
@@ -167,4 +185,21 @@ INLINE void v_transpose(vf r[VW]) {
         r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
         r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
     }
+}
+
+/// Lane i is the sum of the lanes of vector i: halves that are sums of 2, 4 and 8 lanes in turn.
+INLINE vf v_sums(const vf r[VW]) {
+    vf fours[4], twos[2];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const vf straight = _mm256_blend_ps(r[i], r[i + 4], 0xf0);
+        fours[i] = _mm256_add_ps(straight, _mm256_permute2f128_ps(r[i], r[i + 4], 0x21));
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const vf straight = _mm256_blend_ps(fours[i], fours[i + 2], 0xcc);
+        twos[i] = _mm256_add_ps(straight, _mm256_shuffle_ps(fours[i], fours[i + 2], 0x4e));
+    }
+    const vf even = _mm256_shuffle_ps(twos[0], twos[1], 0x88), odd = _mm256_shuffle_ps(twos[0], twos[1], 0xdd);
+    return _mm256_permutevar8x32_ps(_mm256_add_ps(even, odd), _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7));
 }

@@ -80,9 +80,14 @@ INLINE __m256i v_bf16_of_f32(vf a) {
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_blend_epi32(nan, up, quiet), 16));
 }
 
+INLINE vf v_f32_of_i8(__m128i codes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)); }
+
 /// Elements [i, i + 16) of an array of any dtype.
 INLINE vf v_load_as(const void *p, apus_dtype dtype, size_t i) {
     if (dtype == APUS_F32) { return _mm512_loadu_ps((const float *)p + i); }
+    if (dtype == APUS_I8) {
+        return v_f32_of_i8(_mm_loadu_si128((const __m128i *)((const int8_t *)p + i)));
+    }
     const __m256i h = _mm256_loadu_si256((const __m256i *)((const uint16_t *)p + i));
     return dtype == APUS_F16 ? _mm512_cvtph_ps(h) : v_f32_of_bf16(h);
 }
@@ -100,6 +105,7 @@ INLINE vf v_odd_bf16(const uint32_t *p) {
 INLINE vf v_load_as_part(const void *p, apus_dtype dtype, size_t i, size_t n) {
     const __mmask16 mask = v_mask(n);
     if (dtype == APUS_F32) { return _mm512_maskz_loadu_ps(mask, (const float *)p + i); }
+    if (dtype == APUS_I8) { return v_f32_of_i8(_mm_maskz_loadu_epi8(mask, (const int8_t *)p + i)); }
     const __m256i h = _mm256_maskz_loadu_epi16(mask, (const uint16_t *)p + i);
     return dtype == APUS_F16 ? _mm512_cvtph_ps(h) : v_f32_of_bf16(h);
 }
@@ -109,6 +115,10 @@ INLINE void v_store_as_part(void *p, apus_dtype dtype, size_t i, vf a, size_t n)
     const __mmask16 mask = v_mask(n);
     if (dtype == APUS_F32) {
         _mm512_mask_storeu_ps((float *)p + i, mask, a);
+        return;
+    }
+    if (dtype == APUS_I8) {
+        _mm_mask_storeu_epi8((int8_t *)p + i, mask, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
         return;
     }
     enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
@@ -140,4 +150,32 @@ INLINE void v_transpose(vf r[VW]) {
         r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
         r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
     }
+}
+
+/// Lanes of `a` + `crossed` where bits are set, of `b` + `crossed` elsewhere. The compiler may not know the bits: it
+/// would turn the choice into a second shuffle, for which there is one port where additions have two.
+INLINE vf v_add_either(__mmask16 bits, vf a, vf b, vf crossed) {
+    __asm__("" : "+Yk"(bits));
+    return _mm512_add_ps(_mm512_mask_blend_ps(bits, b, a), crossed);
+}
+
+/// Lane i is the sum of the lanes of vector i: halves, quarters, ... of two vectors change places and are added.
+INLINE vf v_sums(const vf r[VW]) {
+    vf eights[8], fours[4], twos[2];
+    const __m512i by4 = _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
+    const __m512i by1 = _mm512_setr_epi32(1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        eights[i] = v_add_either(0x00ff, r[i], r[i + 8], _mm512_shuffle_f32x4(r[i], r[i + 8], 0x4e));
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const vf crossed = _mm512_permutex2var_ps(eights[i], by4, eights[i + 4]);
+        fours[i] = v_add_either(0x0f0f, eights[i], eights[i + 4], crossed);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        twos[i] = v_add_either(0x3333, fours[i], fours[i + 2], _mm512_shuffle_ps(fours[i], fours[i + 2], 0x4e));
+    }
+    return v_add_either(0x5555, twos[0], twos[1], _mm512_permutex2var_ps(twos[0], by1, twos[1]));
 }

@@ -35,6 +35,9 @@
 #include "linear.h"
 #include "matmul.h"
 
+#include "attention_scores.h"
+
 #include "attention.h"
+#include "attention_decode.h"
 
 #include "table.h"

@@ -102,5 +102,6 @@ static TARGET void linear(const apus_linear *a, size_t n0, size_t n1, void *scra
     case APUS_F32: stream_weights(a, APUS_F32, n0, n1); break;
     case APUS_F16: stream_weights(a, APUS_F16, n0, n1); break;
     case APUS_BF16: stream_weights(a, APUS_BF16, n0, n1); break;
+    case APUS_I8: break;
     }
 }

@@ -67,5 +67,6 @@ static TARGET void gemm(const apus_linear *a, size_t n0, size_t n1, void *scratc
     case APUS_F32: gemm_of(a, APUS_F32, n0, n1, scratch); break;
     case APUS_F16: gemm_of(a, APUS_F16, n0, n1, scratch); break;
     case APUS_BF16: gemm_of(a, APUS_BF16, n0, n1, scratch); break;
+    case APUS_I8: break;
     }
 }

@@ -78,5 +78,6 @@ static TARGET void matmul(const apus_matmul *a, size_t n0, size_t n1, void *scra
     case APUS_F32: matmul_of(a, APUS_F32, n0, n1, scratch); break;
     case APUS_F16: matmul_of(a, APUS_F16, n0, n1, scratch); break;
     case APUS_BF16: matmul_of(a, APUS_BF16, n0, n1, scratch); break;
+    case APUS_I8: break;
     }
 }

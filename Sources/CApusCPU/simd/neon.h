@@ -84,9 +84,16 @@ INLINE uint16x4_t v_half_of_f32(vf a, apus_dtype dtype) {
     return vshrn_n_u32(vbslq_u32(vceqq_f32(a, a), up, quiet), 16);
 }
 
+INLINE vf v_f32_of_i8(const int8_t *codes) {
+    int8_t part[8] = {0};
+    memcpy(part, codes, VW);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(part)))));
+}
+
 /// Elements [i, i + 4) of an array of any dtype.
 INLINE vf v_load_as(const void *p, apus_dtype dtype, size_t i) {
     if (dtype == APUS_F32) { return vld1q_f32((const float *)p + i); }
+    if (dtype == APUS_I8) { return v_f32_of_i8((const int8_t *)p + i); }
     return v_f32_of_half(vld1_u16((const uint16_t *)p + i), dtype);
 }
 
@@ -112,6 +119,11 @@ INLINE void v_store_as_part(void *p, apus_dtype dtype, size_t i, vf a, size_t n)
         for (size_t lane = 0; lane < n; lane++) { store_f32(p, dtype, i + lane, part[lane]); }
     } else if (dtype == APUS_F32) {
         vst1q_f32((float *)p + i, a);
+    } else if (dtype == APUS_I8) {
+        const int16x4_t words = vqmovn_s32(vcvtnq_s32_f32(a));
+        int8_t codes[8];
+        vst1_s8(codes, vqmovn_s16(vcombine_s16(words, words)));
+        memcpy((int8_t *)p + i, codes, VW);
     } else {
         vst1_u16((uint16_t *)p + i, v_half_of_f32(a, dtype));
     }
@@ -125,3 +137,6 @@ INLINE void v_transpose(vf r[VW]) {
     r[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
     r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
+
+/// Lane i is the sum of the lanes of vector i.
+INLINE vf v_sums(const vf r[VW]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
