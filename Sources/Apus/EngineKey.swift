@@ -40,7 +40,8 @@ struct EngineKey: Sendable, Hashable {
         // What the checkpoint's own precision is follows from its config and headers.
         let precision = options.precision
         let pipeline = PipelineOptions(
-            precision: precision ?? .f32, kvCache: precision ?? .f32, backend: options.backend,
+            precision: precision ?? .f32, kvCache: precision ?? .f32, lastTokenOnly: !options.allLogits,
+            backend: options.backend,
             cache: try options.backend.cache(options.cache), aliasKVCache: options.aliasKVCache)
         lines.append("precision \(precision?.rawValue ?? "of the checkpoint")")
         lines.append("passes \(pipeline) \(Pipeline.standard(pipeline).map(\.name).joined(separator: ","))")

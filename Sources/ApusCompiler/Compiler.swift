@@ -15,6 +15,8 @@ public struct CompileOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether logits of all tokens are computed, as an evaluation needs them, and not of the last one only.
+    public var allLogits: Bool
     /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
     public var passes: [ExtraPass]
     /// Folder that gets the graph's text before and after each pass; nil for none.
@@ -25,13 +27,15 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
+        aliasKVCache: Bool = true, allLogits: Bool = false, passes: [ExtraPass] = [],
+        dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
         self.precision = precision
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.allLogits = allLogits
         self.passes = passes
         self.dumpDirectory = dumpDirectory
         self.check = check
@@ -78,7 +82,8 @@ public enum Compiler {
         }
         let steps = try Pipeline.steps(
             PipelineOptions(
-                precision: precision, kvCache: precision, backend: options.backend, cache: cache,
+                precision: precision, kvCache: precision, lastTokenOnly: !options.allLogits,
+                backend: options.backend, cache: cache,
                 aliasKVCache: options.aliasKVCache), with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
