@@ -46,7 +46,7 @@ struct EngineKey: Sendable, Hashable {
         lines.append("precision \(precision?.rawValue ?? "of the checkpoint")")
         lines.append("passes \(pipeline) \(Pipeline.standard(pipeline).map(\.name).joined(separator: ","))")
         lines.append("plugins \(options.plugins.all.map(\.id.description).joined(separator: ", "))")
-        for name in ["config.json", "generation_config.json"] {
+        for name in ["config.json", "generation_config.json", "quantize_config.json", "quant_config.json"] {
             lines.append(try Self.content(of: "\(folder)/\(name)", as: name))
         }
         let tokenizer = options.tokenizerFolder ?? folder

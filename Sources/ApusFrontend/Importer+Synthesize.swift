@@ -17,6 +17,12 @@ extension Importer {
         progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(ApusError) {
         let model = try importConfig(config, seed: seed, element: precision, families: families)
+        guard !model.graph.nodes.contains(where: { $0.op == "dequantize" }) else {
+            throw ApusError(
+                .unsupported,
+                "quantization_config: random checkpoints are written with plain weights; remove it, and quantise the "
+                    + "result with 'apus quantize'")
+        }
         let names = model.graph.parameters.map(\.name)
         let shapes = Dictionary(
             uniqueKeysWithValues: model.graph.parameters.map { ($0.name, $0.type.constantShape ?? []) })
