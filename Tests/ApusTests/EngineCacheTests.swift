@@ -215,8 +215,8 @@ import Testing
     @Test func theKeyNamesTheProgram() throws {
         let lines = try EngineKey(folder: Folder().path, options: LoadOptions()).text.split(separator: "\n")
         #expect(lines[0] == "apus \(ApusVersion.current)")
-        #expect(lines[1] == "format 1")
-        #expect(lines[2] == "device cpu layout 1")
+        #expect(lines[1] == "format 2")
+        #expect(lines[2] == "device cpu layout 2")
         #expect(lines[3].hasPrefix("kernels ") && lines[3].contains("cpu.linear"))
         #expect(lines[4].hasPrefix("build "))
         #expect(lines.contains { $0.hasPrefix("passes ") && $0.contains("constant-fold,fold-identities") })
