@@ -18,6 +18,8 @@ public struct CompileOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether logits of all tokens are computed, as an evaluation needs them, and not of the last one only.
+    public var allLogits: Bool
     /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
     public var passes: [ExtraPass]
     /// Folder that gets the graph's text before and after each pass; nil for none.
@@ -28,7 +30,7 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, kvCacheType: ElementType? = nil, backend: BackendKind = .plugin,
-        cache: CacheKind? = nil, aliasKVCache: Bool = true, passes: [ExtraPass] = [],
+        cache: CacheKind? = nil, aliasKVCache: Bool = true, allLogits: Bool = false, passes: [ExtraPass] = [],
         dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
@@ -37,6 +39,7 @@ public struct CompileOptions: Sendable {
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.allLogits = allLogits
         self.passes = passes
         self.dumpDirectory = dumpDirectory
         self.check = check
@@ -96,7 +99,8 @@ public enum Compiler {
         }
         let steps = try Pipeline.steps(
             PipelineOptions(
-                precision: precision, kvCache: kvCache, backend: options.backend, cache: cache,
+                precision: precision, kvCache: kvCache, lastTokenOnly: !options.allLogits,
+                backend: options.backend, cache: cache,
                 aliasKVCache: options.aliasKVCache), with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
