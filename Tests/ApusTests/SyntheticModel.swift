@@ -15,9 +15,9 @@ final class ScratchFolder {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
-/// A Llama of two small layers whose norms make some channels far larger than others, as those of large models do.
+/// A Llama of one small layer whose norms make some channels far larger than others, as those of large models do.
 struct SyntheticModel {
-    static let (hidden, inner, vocabulary, layers) = (64, 96, 256, 2)
+    static let (hidden, inner, vocabulary, layers) = (64, 96, 256, 1)
     private static let (heads, kvHeads, headSize) = (4, 2, 16)
     /// Tensors by name.
     var tensors: [String: [Float]] = [:]
