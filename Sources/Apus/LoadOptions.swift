@@ -14,6 +14,8 @@ public struct LoadOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
+    public var exactActivations: Bool
     /// The device that computes: `cpu`.
     public var device: String
     /// Threads that compute; nil is one for each physical core.
@@ -42,7 +44,7 @@ public struct LoadOptions: Sendable {
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, device: String = "cpu", threads: Int? = nil,
+        aliasKVCache: Bool = true, exactActivations: Bool = false, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
         plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
@@ -52,6 +54,7 @@ public struct LoadOptions: Sendable {
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.exactActivations = exactActivations
         self.device = device
         self.threads = threads
         self.batchSize = batchSize
@@ -70,7 +73,7 @@ public struct LoadOptions: Sendable {
     public var compile: CompileOptions {
         CompileOptions(
             precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache,
-            passes: passes, dumpDirectory: dumpDirectory, check: check)
+            exactActivations: exactActivations, passes: passes, dumpDirectory: dumpDirectory, check: check)
     }
 
     /// Whether somebody watches the passes run, which those of an engine that was kept do not.

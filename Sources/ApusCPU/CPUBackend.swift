@@ -72,6 +72,7 @@ public final class CPUBackend: Backend {
         return switch step.op {
         case "embedding": try EmbeddingLaunch(step, context)
         case "linear": try LinearLaunch(step, context)
+        case "int8_linear": try Int8LinearLaunch(step, context)
         case "swiglu": try SwiGLULaunch(step, context)
         case "gather_last_token": try GatherLastTokenLaunch(step, context)
         case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)

@@ -15,6 +15,8 @@ public struct CompileOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
+    public var exactActivations: Bool
     /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
     public var passes: [ExtraPass]
     /// Folder that gets the graph's text before and after each pass; nil for none.
@@ -25,13 +27,14 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
+        aliasKVCache: Bool = true, exactActivations: Bool = false, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
         self.precision = precision
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.exactActivations = exactActivations
         self.passes = passes
         self.dumpDirectory = dumpDirectory
         self.check = check
@@ -79,7 +82,7 @@ public enum Compiler {
         let steps = try Pipeline.steps(
             PipelineOptions(
                 precision: precision, kvCache: precision, backend: options.backend, cache: cache,
-                aliasKVCache: options.aliasKVCache), with: options.passes)
+                aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations), with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
         let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
@@ -115,7 +118,8 @@ public enum Compiler {
         let origin = EngineOrigin(
             device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
             cache: try options.backend.cache(options.cache).rawValue,
-            report: lowered.passes.flatMap(\.attention).map(\.description),
+            report: lowered.passes.flatMap(\.attention).map(\.description)
+                + lowered.passes.flatMap(\.remarks),
             importHash: try importHash(of: graph, weights),
             sources: WeightGraph.text(of: lowered.graph, outputs: values))
         return Engine(

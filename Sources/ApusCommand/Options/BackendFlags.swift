@@ -20,6 +20,11 @@ struct BackendFlags: ParsableArguments {
         help: "Copy static caches in every step, as their graphs say, instead of updating them in place.")
     var copiesCaches = false
 
+    @Flag(
+        name: [.customLong("exact-activations"), .customLong("exact_activations")],
+        help: "Multiply quantised weights with FP32 inputs instead of inputs rounded to 8 bits.")
+    var exactActivations = false
+
     mutating func validate() throws {
         // Whoever has the flags knows which backends stand in for none.
         if backend != nil { _ = try variants() }
@@ -38,7 +43,7 @@ struct BackendFlags: ParsableArguments {
             let caches = !wanted.isEmpty ? wanted : isList ? kind.caches : [kind.caches[0]]
             for cache in caches {
                 if kind.caches.contains(cache) {
-                    variants.append(Variant(backend: kind, cache: cache, isAliased: !copiesCaches))
+                    variants.append(Variant(backend: kind, cache: cache, isAliased: !copiesCaches, isExact: exactActivations))
                 } else if !isList {
                     throw Self.refusal(kind.rawValue, cache.rawValue)
                 }
@@ -76,6 +81,11 @@ struct BackendFlags: ParsableArguments {
                 "\(path): expected a backend and a cache that this version knows, got \(origin.attention) with "
                     + "\(origin.cache); compile the model anew")
         }
+        guard !exactActivations else {
+            throw ApusError(
+                .mismatch,
+                "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag")
+        }
         let own = Variant(backend: kind, cache: place)
         let isConfirmed =
             backend.map { $0.values == [kind] } ?? true
@@ -107,6 +117,8 @@ struct Variant: Equatable, Sendable {
     var cache: CacheKind
     /// Whether a static cache is updated in place.
     var isAliased = true
+    /// Whether inputs of quantised weights stay FP32.
+    var isExact = false
 
     /// The rule in one sentence.
     static let allowed =
@@ -126,7 +138,7 @@ struct Variant: Equatable, Sendable {
         precision: ElementType? = nil, threads: Int? = nil, batchSize: Int = 1, contextLength: Int? = nil
     ) -> LoadOptions {
         LoadOptions(
-            precision: precision, backend: backend, cache: cache, aliasKVCache: isAliased, threads: threads,
+            precision: precision, backend: backend, cache: cache, aliasKVCache: isAliased, exactActivations: isExact, threads: threads,
             batchSize: batchSize, contextLength: contextLength)
     }
 }

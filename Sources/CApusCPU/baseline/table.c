@@ -4,6 +4,10 @@ const apus_kernels apus_baseline_kernels = {
     .isa = APUS_ISA_BASELINE,
     .linear_scratch_bytes = apus_baseline_linear_scratch_bytes,
     .linear = apus_baseline_linear,
+    .quantize_rows = apus_baseline_quantize_rows,
+    .quantized_linear = apus_baseline_quantized_linear,
+    .exact_linear_scratch_bytes = apus_baseline_exact_linear_scratch_bytes,
+    .exact_linear = apus_baseline_exact_linear,
     .matmul_scratch_bytes = apus_baseline_matmul_scratch_bytes,
     .matmul = apus_baseline_matmul,
     .softmax = apus_baseline_softmax,
@@ -29,4 +33,5 @@ const apus_kernels apus_baseline_kernels = {
     .max = apus_baseline_max,
     .stream_read = apus_baseline_stream_read,
     .fma_probe = apus_baseline_fma_probe,
+    .dot_probe = apus_baseline_dot_probe,
 };

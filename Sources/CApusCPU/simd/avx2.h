@@ -155,3 +155,5 @@ INLINE void v_transpose(vf r[VW]) {
         r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
     }
 }
+
+#include "avx2_integers.h"

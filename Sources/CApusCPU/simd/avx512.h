@@ -128,3 +128,5 @@ INLINE void v_transpose(vf r[VW]) {
         r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
     }
 }
+
+#include "avx512_integers.h"

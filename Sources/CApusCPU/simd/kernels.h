@@ -7,6 +7,7 @@
 
 #include "../attention.h"
 #include "../baseline/baseline.h"
+#include "../quantized.h"
 #include "tables.h"
 
 #include "common.h"
@@ -27,6 +28,10 @@
 
 #include "linear.h"
 #include "matmul.h"
+
+#include "quantize_rows.h"
+#include "quantized_linear.h"
+#include "exact_linear.h"
 
 #include "attention.h"
 

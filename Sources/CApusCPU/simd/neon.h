@@ -115,3 +115,5 @@ INLINE void v_transpose(vf r[VW]) {
     r[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
     r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
+
+#include "neon_integers.h"

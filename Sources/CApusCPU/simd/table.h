@@ -5,6 +5,10 @@ const apus_kernels KERNEL_TABLE = {
     .isa = KERNEL_ISA,
     .linear_scratch_bytes = linear_scratch_bytes,
     .linear = linear,
+    .quantize_rows = quantize_rows,
+    .quantized_linear = quantized_linear,
+    .exact_linear_scratch_bytes = exact_linear_scratch_bytes,
+    .exact_linear = exact_linear,
     .matmul_scratch_bytes = matmul_scratch_bytes,
     .matmul = matmul,
     .softmax = softmax,
@@ -30,4 +34,5 @@ const apus_kernels KERNEL_TABLE = {
     .max = max,
     .stream_read = stream_read,
     .fma_probe = fma_probe,
+    .dot_probe = dot_probe,
 };
