@@ -39,8 +39,8 @@ public final class CPUBackend: Backend {
     /// The layout that the kernels read weights in.
     public var weightLayout: Int { Self.weightLayout }
 
-    /// Version of the layout of weights: row-major, as the lowered graph has each.
-    public static let weightLayout = 1
+    /// Version of the layout of weights: each in the packing that the plan names, else row-major.
+    public static let weightLayout = 2
 
     /// The names of all kernels, in order of preference.
     public static var kernelNames: [String] { catalog.entries.map(\.kernel) }
@@ -60,7 +60,9 @@ public final class CPUBackend: Backend {
         guard let kernel = plugin.cpu else { return .none(reason: "plugin \(plugin.id) has no CPU kernel") }
         if let reason = kernel.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
         let entry = KernelEntry(
-            op: plugin.op.name, kernel: "cpu.\(plugin.op.name)", inPlace: plugin.inPlace)
+            op: plugin.op.name, kernel: "cpu.\(plugin.op.name)",
+            forms: query.operands.indices.map { OperandForm(packing: kernel.packing(of: $0, for: query)) },
+            inPlace: plugin.inPlace)
         return .kernel(entry, operands: query.operands)
     }
 

@@ -40,6 +40,7 @@ final class PluginLaunch: Launch {
         return KernelTensor(
             name: tensor.name, type: tensor.type, maximumShape: shape,
             isComputed: context.plan.tensors[context.plan.root(of: index)].storage == .activation,
+            packing: tensor.packing,
             pointer: try context.raw(index))
     }
 

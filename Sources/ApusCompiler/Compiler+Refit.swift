@@ -32,7 +32,10 @@ extension Compiler {
         fitted.info = model.info
         let store = try WeightStore(
             regions: blueprint.regions, byteCount: WeightStore.byteCount(of: blueprint.regions))
-        try emit(graph.outputs, graph, into: store, from: model.weights, backend: backend, progress: progress)
+        let packings = try backend.packings(of: blueprint.plan, blueprint.regions, plugins)
+        try emit(
+            graph.outputs, packings, graph, into: store, from: model.weights, backend: backend,
+            progress: progress)
         return Engine(fitted, weights: store, plugins: plugins)
     }
 

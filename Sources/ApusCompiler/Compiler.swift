@@ -112,9 +112,11 @@ public enum Compiler {
     ) throws(ApusError) -> Engine {
         let lowered = try lower(graph, weights: weights, info: info, options: options, plugins: plugins)
         let draft = try plan(lowered, plugins: plugins, backend: backend)
-        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+        let store = try WeightStore(draft.weights.map { ($0.name, $0.type, $0.packing) })
         let values = draft.weights.map(\.value)
-        try emit(values, lowered.graph, into: store, from: weights, backend: backend, progress: progress)
+        try emit(
+            values, draft.weights.map(\.packing), lowered.graph, into: store, from: weights, backend: backend,
+            progress: progress)
         let origin = EngineOrigin(
             device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
             cache: try options.backend.cache(options.cache).rawValue,
@@ -145,7 +147,7 @@ public enum Compiler {
 
     /// Packs all weights, several at a time: `values` of the graph into the regions of the same index.
     static func emit(
-        _ values: [Value], _ graph: Graph, into store: WeightStore, from source: any WeightSource,
+        _ values: [Value], _ packings: [(any WeightPacking)?], _ graph: Graph, into store: WeightStore, from source: any WeightSource,
         backend: any Backend, progress: (any ProgressReporter)?
     ) throws(ApusError) {
         let expressions = WeightExpressions(graph)
@@ -161,7 +163,7 @@ public enum Compiler {
                 guard region < values.count else { return }
                 let value = values[region]
                 do throws(ApusError) {
-                    try packer.pack(value, into: store.bytes(of: region))
+                    try packer.pack(value, packings[region], into: store.bytes(of: region))
                 } catch {
                     failure.withLock { $0 = $0 ?? error }
                     return

@@ -7,10 +7,24 @@ import ApusSupport
 /// Views become layouts over the memory of their operand. A step that makes a tensor dense, or converts it, is added
 /// only where a kernel cannot read it as it lies; several readers share it.
 struct PlanBuilder {
-    /// A plan, and the weight expression that fills each of its weight regions.
+    /// A plan, and what fills each of its weight regions.
     struct Result {
         let plan: Plan
-        let weights: [(value: Value, name: String, type: TensorType)]
+        let weights: [Weight]
+    }
+
+    /// A weight expression in the form that a kernel reads.
+    struct Weight {
+        let value: Value
+        let name: String
+        let type: TensorType
+        let packing: (any WeightPacking)?
+    }
+
+    /// What was already packed.
+    private struct Packed: Hashable {
+        let value: Value
+        let packing: String
     }
 
     /// What was already brought into another form.
@@ -32,7 +46,8 @@ struct PlanBuilder {
     /// Values that are, or look at, the memory of a root.
     private var residents: [Int: [Value]] = [:]
     private var forms: [Form: Int] = [:]
-    private var weights: [(value: Value, name: String, type: TensorType)] = []
+    private var packed: [Packed: Int] = [:]
+    private var weights: [Weight] = []
     private var steps: [Plan.Step] = []
     private var unsupported: [String] = []
 
@@ -114,10 +129,41 @@ struct PlanBuilder {
     /// The tensor of a value; a weight expression gets its region when it is first used.
     private mutating func tensor(of value: Value) -> Int {
         if let index = indices[value] { return index }
-        let name = graph.name(of: value) ?? expressions.parameters(of: value).joined(separator: "+")
         add(value, graph.type(of: value), .weight(weights.count))
-        weights.append((value, name.isEmpty ? "constant_\(weights.count)" : name, graph.type(of: value)))
+        addWeight(value, nil)
         return tensors.count - 1
+    }
+
+    private mutating func addWeight(_ value: Value, _ packing: (any WeightPacking)?) {
+        let name = graph.name(of: value) ?? expressions.parameters(of: value).joined(separator: "+")
+        weights.append(
+            Weight(
+                value: value, name: name.isEmpty ? "constant_\(weights.count)" : name,
+                type: graph.type(of: value), packing: packing))
+    }
+
+    /// The element type in which a value is at hand. A weight is not laid out yet: its kernel decides how.
+    private mutating func storedElement(of value: Value) -> ElementType {
+        expressions[value] ? graph.type(of: value).element : tensors[tensor(of: value)].type.element
+    }
+
+    /// An operand as a kernel reads it: a stored weight in the kernel's packing, everything else in its form.
+    ///
+    /// A weight that kernels read in two ways is stored in both.
+    private mutating func operand(_ value: Value, as element: ElementType, _ form: OperandForm) -> Int {
+        let type = graph.type(of: value)
+        guard expressions[value], type.element == element, let packing = form.packing,
+            packing.byteCount(of: type) != nil
+        else { return formed(tensor(of: value), as: element, form) }
+        let key = Packed(value: value, packing: packing.name)
+        if let known = packed[key] { return known }
+        let tensor = append(
+            Plan.Tensor(
+                name: graph.name(of: value) ?? "\(value.index)", type: type, storage: .weight(weights.count),
+                packing: packing.name))
+        addWeight(value, packing)
+        packed[key] = tensor
+        return tensor
     }
 
     /// The tensor in an element type and in a form that a kernel reads.
@@ -158,16 +204,15 @@ struct PlanBuilder {
         }
         let call = Plan.Step(op: node.op, kernel: "", operands: [], results: [], attributes: attributes)
         if addView(node, call) { return }
-        let operands = node.operands.map { value in value.map { tensor(of: $0) } }
         let query = KernelQuery(
             op: node.op, operands: node.operands.map { $0.map { graph.type(of: $0) } },
             results: node.results.map { graph.type(of: $0) }, attributes: attributes)
         let plugin = plugins.newest(computing: node.op)
-        let stored = operands.map { $0.map { tensors[$0].type.element } }
+        let stored = node.operands.map { value in value.map { storedElement(of: $0) } }
         switch plugin.map({ backend.choose($0, for: query) }) ?? backend.catalog.choose(query, stored: stored)
         {
         case .kernel(let entry, let types):
-            addStep(node, at: position, entry, operands, types, attributes, plugin?.id)
+            addStep(node, at: position, entry, types, attributes, plugin?.id)
         case .none(let reason):
             let name = graph.name(of: node.result) ?? "%\(node.result.index)"
             unsupported.append("\(node.op) (\(name)): \(reason)")
@@ -176,16 +221,16 @@ struct PlanBuilder {
     }
 
     private mutating func addStep(
-        _ node: Node, at position: Int, _ entry: KernelEntry, _ operands: [Int?], _ types: [TensorType?],
+        _ node: Node, at position: Int, _ entry: KernelEntry, _ types: [TensorType?],
         _ attributes: [String: Attribute], _ plugin: PluginID?
     ) {
         var read: [Int?] = []
-        for (index, operand) in operands.enumerated() {
-            guard let operand, let type = types[index] else {
+        for (index, value) in node.operands.enumerated() {
+            guard let value, let type = types[index] else {
                 read.append(nil)
                 continue
             }
-            read.append(formed(operand, as: type.element, entry.form(index)))
+            read.append(operand(value, as: type.element, entry.form(index)))
         }
         for (result, operand) in entry.inPlace.sorted(by: { $0.key < $1.key }) {
             guard operand < read.count, let cache = read[operand] else {

@@ -11,6 +11,36 @@ struct WeightPacker {
     let source: any WeightSource
     let backend: any Backend
 
+    /// Writes the elements of `value` in the order of a packing, row-major if it is nil.
+    func pack(
+        _ value: Value, _ packing: (any WeightPacking)?, into destination: UnsafeMutableRawBufferPointer
+    ) throws(ApusError) {
+        guard let packing else { return try pack(value, into: destination) }
+        let type = graph.type(of: value)
+        if let node = expressions.node(of: value), node.op == "parameter",
+            case .string(let name)? = node.attributes["name"], source.type(of: name) == type
+        {
+            // Straight from the checkpoint: a large table is not held twice.
+            return try source.withBytes(of: name) { bytes throws(ApusError) in
+                try checkSize(of: name, bytes, type)
+                try packing.pack(bytes, type, into: destination)
+            }
+        }
+        let rows = UnsafeMutableRawBufferPointer.allocate(byteCount: try byteCount(of: value), alignment: 64)
+        defer { rows.deallocate() }
+        try pack(value, into: rows)
+        try packing.pack(UnsafeRawBufferPointer(rows), type, into: destination)
+    }
+
+    private func checkSize(
+        of name: String, _ bytes: UnsafeRawBufferPointer, _ stored: TensorType
+    ) throws(ApusError) {
+        let count = (stored.constantShape ?? []).reduce(stored.element.byteCount, *)
+        guard bytes.count == count else {
+            throw ApusError(.mismatch, "weight '\(name)': expected \(count) bytes, got \(bytes.count)")
+        }
+    }
+
     /// Writes the elements of `value`, row-major in the element type that the graph gives it.
     func pack(_ value: Value, into destination: UnsafeMutableRawBufferPointer) throws(ApusError) {
         let type = graph.type(of: value)
@@ -71,13 +101,8 @@ struct WeightPacker {
         }
         let count = (type.constantShape ?? []).reduce(1, *)
         try source.withBytes(of: name) { (bytes: UnsafeRawBufferPointer) throws(ApusError) in
-            guard let start = bytes.baseAddress, bytes.count == count * stored.element.byteCount else {
-                if count == 0 { return }
-                throw ApusError(
-                    .mismatch,
-                    "weight '\(name)': expected \(count * stored.element.byteCount) bytes, got \(bytes.count)"
-                )
-            }
+            try checkSize(of: name, bytes, stored)
+            guard let start = bytes.baseAddress else { return }
             backend.convert(start, stored.element, base, type.element, count: count)
         }
     }

@@ -36,6 +36,6 @@ extension Plan {
             case .alias: "?"
             }
         let layout = entry.layout == .dense(entry.type.shape) ? "" : " \(entry.layout)"
-        return "%\(entry.name) \(place) : \(entry.type)\(layout)"
+        return "%\(entry.name) \(place) : \(entry.type)\(layout)\(entry.packing.map { " in \($0)" } ?? "")"
     }
 }

@@ -27,13 +27,18 @@ public struct Plan: Sendable {
         public let storage: Storage
         /// How its elements lie in the memory of its root.
         public let layout: Layout
+        /// Name of the ``WeightPacking`` of a stored weight; its kernels read no layout then. Nil for row-major.
+        public let packing: String?
 
         /// Describes a tensor; it is dense unless a layout is given.
-        public init(name: String, type: TensorType, storage: Storage, layout: Layout? = nil) {
+        public init(
+            name: String, type: TensorType, storage: Storage, layout: Layout? = nil, packing: String? = nil
+        ) {
             self.name = name
             self.type = type
             self.storage = storage
             self.layout = layout ?? .dense(type.shape)
+            self.packing = packing
         }
     }
 

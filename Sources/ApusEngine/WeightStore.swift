@@ -13,13 +13,16 @@ public final class WeightStore: Sendable {
         public let offset: Int
         /// Size in bytes.
         public let byteCount: Int
+        /// Name of the ``WeightPacking`` that its bytes are in; nil for row-major.
+        public let packing: String?
 
         /// Describes a region.
-        public init(name: String, type: TensorType, offset: Int, byteCount: Int) {
+        public init(name: String, type: TensorType, offset: Int, byteCount: Int, packing: String? = nil) {
             self.name = name
             self.type = type
             self.offset = offset
             self.byteCount = byteCount
+            self.packing = packing
         }
     }
 
@@ -28,15 +31,21 @@ public final class WeightStore: Sendable {
     /// The memory that holds them.
     public let buffer: HugeBuffer
 
-    /// Lays out weights of the given names and types; their bytes are zero until they are written.
+    /// Lays out weights of the given names, types and packings; their bytes are zero until they are written.
     /// - Throws: `.outOfMemory`.
-    public init(_ weights: [(name: String, type: TensorType)]) throws(ApusError) {
+    public init(
+        _ weights: [(name: String, type: TensorType, packing: (any WeightPacking)?)]
+    ) throws(ApusError) {
         var regions: [Region] = []
         var offset = 0
         for weight in weights {
-            let count = weight.type.constantShape?.reduce(1, *) ?? 0
-            let bytes = count * weight.type.element.byteCount
-            regions.append(Region(name: weight.name, type: weight.type, offset: offset, byteCount: bytes))
+            let bytes =
+                weight.packing?.byteCount(of: weight.type)
+                ?? (weight.type.constantShape ?? [0]).reduce(weight.type.element.byteCount, *)
+            regions.append(
+                Region(
+                    name: weight.name, type: weight.type, offset: offset, byteCount: bytes,
+                    packing: weight.packing?.name))
             offset = Self.aligned(offset + bytes)
         }
         self.regions = regions

@@ -30,11 +30,11 @@ final class GraphRun {
         let draft = try PlanBuilder.build(
             graph, registry: .standard, backend: backend, plugins: PluginRegistry(), expressions: expressions)
         plan = draft.plan
-        let store = try WeightStore(draft.weights.map { ($0.name, $0.type) })
+        let store = try WeightStore(draft.weights.map { ($0.name, $0.type, $0.packing) })
         let packer = WeightPacker(
             graph: graph, expressions: expressions, source: source, backend: backend)
         for (region, weight) in draft.weights.enumerated() {
-            try packer.pack(weight.value, into: store.bytes(of: region))
+            try packer.pack(weight.value, weight.packing, into: store.bytes(of: region))
         }
         let (memory, bounds) = (inputs, SizeBounds(plan.symbols, limits: limits))
         frame = Frame(limits: limits)

@@ -25,7 +25,7 @@ import Testing
         func failure(_ text: String, in section: String = EngineSection.plan) throws -> ApusError? {
             let sections = sections.map { $0.name == section ? ($0.name, Array(text.utf8)) : $0 }
             let header = try EngineFileHeader(
-                device: "cpu", weightLayout: 1,
+                device: "cpu", weightLayout: CPUBackend.weightLayout,
                 sections: sections.map { ($0.0, $0.1.count, SectionHash.hash($0.1)) })
             var bytes = header.encoded
             for (place, section) in zip(header.sections, sections) {

@@ -101,12 +101,12 @@ import Testing
 
     @Test func otherVersionsDevicesAndLayoutsAreNamed() throws {
         let file = try Sample.file()
-        try file.patch([2], at: 8)
+        try file.patch([3], at: 8)
         let version = try #require(try failure(file.path))
         #expect(version.code == .unsupported)
         #expect(
             version.description
-                == "\(file.path): header: expected format version 1, got 2; compile the model anew with this version of "
+                == "\(file.path): header: expected format version 2, got 3; compile the model anew with this version of "
                 + "Apus")
 
         let model = try Sample.imported("llama2-minimal")
@@ -128,7 +128,7 @@ import Testing
         #expect(
             try failure(file.path)?.code == .mismatch)
         #expect(
-            try failure(file.path)?.message.contains("expected weights in layout 1 of 'cpu', got layout 7")
+            try failure(file.path)?.message.contains("expected weights in layout 2 of 'cpu', got layout 7")
                 == true)
     }
 

@@ -72,11 +72,11 @@ import Testing
         func labels(_ value: Any) -> [String] { Mirror(reflecting: value).children.compactMap(\.label) }
         #expect(labels(Self.plan) == ["symbols", "tensors", "steps", "outputs"])
         #expect(labels(Self.plan.symbols[0]) == ["name", "range", "definition"])
-        #expect(labels(Self.plan.tensors[0]) == ["name", "type", "storage", "layout"])
+        #expect(labels(Self.plan.tensors[0]) == ["name", "type", "storage", "layout", "packing"])
         #expect(labels(Self.plan.tensors[0].type) == ["element", "shape"])
         #expect(
             labels(Self.plan.steps[0]) == ["op", "kernel", "operands", "results", "attributes", "plugin"])
-        #expect(labels(Self.regions[0]) == ["name", "type", "offset", "byteCount"])
+        #expect(labels(Self.regions[0]) == ["name", "type", "offset", "byteCount", "packing"])
         let info = ModelInfo(
             modelType: "", vocabularySize: 1, maxPositions: 1, layerCount: 1, precision: .f32)
         #expect(

@@ -42,6 +42,7 @@ struct EngineCheck {
             }
         }
         for (index, step) in plan.steps.enumerated() { try check(step, index, &isWritten) }
+        _ = try backend.packings(of: plan, blueprint.regions, plugins)
         try checkOutputs(isWritten)
     }
 
@@ -103,8 +104,9 @@ struct EngineCheck {
         var end = 0
         for region in blueprint.regions {
             let count = region.type.constantShape?.reduce(1, *)
+            // How many bytes a packed weight has is for the kernel to say that reads it.
             try require(
-                count.map { $0 * region.type.element.byteCount } == region.byteCount,
+                count.map { $0 * region.type.element.byteCount } == region.byteCount || region.packing != nil,
                 "weight '\(region.name)'",
                 "\(region.byteCount) bytes", got: "\(region.type)")
             try require(
@@ -132,10 +134,17 @@ struct EngineCheck {
                 try require(
                     blueprint.regions[region].type == tensor.type, place, "\(blueprint.regions[region].type)",
                     got: "\(tensor.type)")
+                try require(
+                    blueprint.regions[region].packing == tensor.packing, place,
+                    "the packing of its weight, \(Self.text(blueprint.regions[region].packing))",
+                    got: Self.text(tensor.packing))
             case .alias(let root):
                 // Only of what comes before: so that no chain of aliases is a circle.
                 try require(
                     (0..<index).contains(root), place, "an alias of an earlier tensor", got: "of \(root)")
+                try require(
+                    plan.tensors[root].packing == nil, place, "an alias of what is row-major",
+                    got: Self.text(plan.tensors[root].packing))
             case .input(let name):
                 guard let shape = Bindings.shapes[name] else { break }
                 // A program that was exported for one sequence has a batch of 1.
@@ -144,6 +153,9 @@ struct EngineCheck {
                     tensor.type.shape == shape || tensor.type.shape == fixed, place,
                     "a shape [\(shape.map(\.description).joined(separator: ", "))]", got: "\(tensor.type)")
             case .activation: break
+            }
+            if case .weight = tensor.storage {} else {
+                try require(tensor.packing == nil, place, "row-major", got: Self.text(tensor.packing))
             }
             if let problem = layouts.problem(index) {
                 try require(false, place, problem.expected, got: problem.got)
@@ -228,6 +240,7 @@ struct EngineCheck {
             try require(
                 entry.form(index).accepts(tensor.layout, tensor.type), place,
                 "operand \(index) in a form that '\(step.kernel)' reads", got: "\(tensor.layout)")
+            try checkPacking(tensor, entry.form(index).packing, "\(place): operand \(index)")
         }
         for (index, result) in step.results.enumerated() {
             let tensor = plan.tensors[result]
@@ -246,6 +259,25 @@ struct EngineCheck {
             )
         }
     }
+
+    /// A stored weight has the bytes that the kernel's packing makes of it.
+    private func checkPacking(
+        _ tensor: Plan.Tensor, _ packing: (any WeightPacking)?, _ place: String
+    ) throws(ApusError) {
+        guard case .weight(let index) = tensor.storage else { return }
+        let (region, bytes) = (blueprint.regions[index], packing?.byteCount(of: tensor.type))
+        guard tensor.packing == (bytes == nil ? nil : packing?.name) else {
+            throw ApusError(
+                .mismatch,
+                "\(EngineSection.plan): \(place) '\(tensor.name)': expected a weight \(Self.text(packing?.name)), got "
+                    + "one \(Self.text(tensor.packing)); compile the model anew with this version of Apus")
+        }
+        try require(
+            bytes == nil || bytes == region.byteCount, "weight '\(region.name)'",
+            "\(bytes ?? 0) bytes for \(region.type) \(Self.text(region.packing))", got: "\(region.byteCount)")
+    }
+
+    private static func text(_ packing: String?) -> String { packing.map { "packed as '\($0)'" } ?? "row-major" }
 
     private func checkKernel(_ step: Plan.Step, _ place: String, _ query: KernelQuery) throws(ApusError) {
         if let id = step.plugin {
@@ -320,6 +352,9 @@ struct EngineCheck {
             try require(
                 plan.tensors.indices.contains(output.tensor), "output '\(output.name)'",
                 "one of \(plan.tensors.count) tensors", got: "\(output.tensor)")
+            try require(
+                plan.tensors[output.tensor].packing == nil, "output '\(output.name)'", "a row-major tensor",
+                got: Self.text(plan.tensors[output.tensor].packing))
             try require(
                 isWritten[plan.root(of: output.tensor)], "output '\(output.name)'",
                 "a tensor that is computed",

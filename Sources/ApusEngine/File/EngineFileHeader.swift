@@ -17,7 +17,7 @@ public struct EngineFileHeader: Sendable, Hashable {
     }
 
     /// Version of the format that is written and read.
-    public static let formatVersion: UInt32 = 1
+    public static let formatVersion: UInt32 = 2
     /// The eight bytes that every engine file begins with; the line ends in it show a transfer as text.
     static let magic: [UInt8] = [0x89, 0x41, 0x50, 0x55, 0x53, 0x0D, 0x0A, 0x1A]
     /// Bytes before the table, and of each entry of it.

@@ -6,9 +6,20 @@ public protocol CPUKernel: Sendable {
     /// Nil if the kernel can serve the query, else the reason why not.
     func refusal(_ query: KernelQuery) -> String?
 
+    /// The order in which the kernel reads a stored weight that is operand `operand`; nil, if not given, for row-major.
+    ///
+    /// The weight is packed when an engine is built, and stored so. An operand that a pass computes is never packed:
+    /// ``KernelTensor/packing`` tells a launch what it was given.
+    func packing(of operand: Int, for query: KernelQuery) -> (any WeightPacking)?
+
     /// Binds the kernel to one step of an engine; what the launch allocates, it allocates here.
     /// - Throws: Whatever keeps the step from running, `.outOfMemory` for instance.
     func makeLaunch(_ setup: CPUKernelSetup) throws(ApusError) -> any CPULaunch
+}
+
+extension CPUKernel {
+    /// Row-major.
+    public func packing(of operand: Int, for query: KernelQuery) -> (any WeightPacking)? { nil }
 }
 
 /// One step of an engine, bound to its memory.
@@ -87,7 +98,8 @@ public struct KernelShapes: Sendable, Hashable {
     }
 }
 
-/// One tensor that a launch reads or writes: dense, row-major, at one address as long as the launch lives.
+/// One tensor that a launch reads or writes: dense, row-major unless it is packed, at one address as long as the launch
+/// lives.
 public struct KernelTensor {
     /// The value's name in the lowered graph.
     public let name: String
@@ -99,18 +111,21 @@ public struct KernelTensor {
     ///
     /// If not, it holds its values when ``CPULaunch/prepare()`` is called.
     public let isComputed: Bool
+    /// Name of the ``WeightPacking`` that its bytes are in; nil for row-major.
+    public let packing: String?
     /// The first element.
     public let pointer: UnsafeMutableRawPointer
 
     /// Describes a tensor.
     public init(
-        name: String, type: TensorType, maximumShape: [Int], isComputed: Bool,
+        name: String, type: TensorType, maximumShape: [Int], isComputed: Bool, packing: String? = nil,
         pointer: UnsafeMutableRawPointer
     ) {
         self.name = name
         self.type = type
         self.maximumShape = maximumShape
         self.isComputed = isComputed
+        self.packing = packing
         self.pointer = pointer
     }
 

@@ -47,16 +47,18 @@ enum PlanCoding {
 
 extension WeightStore.Region {
     fileprivate var json: JSONValue {
-        .object([
+        var members: [(String, JSONValue)] = [
             ("name", .string(name)), ("type", .string(type.description)), ("offset", .int(offset)),
             ("bytes", .int(byteCount)),
-        ])
+        ]
+        if let packing { members.append(("packing", .string(packing))) }
+        return .object(members)
     }
 
     fileprivate init(_ field: FieldReader) throws(ApusError) {
         self.init(
             name: try field["name"].string, type: try field["type"].type, offset: try field["offset"].count,
-            byteCount: try field["bytes"].count)
+            byteCount: try field["bytes"].count, packing: try field.optional("packing")?.string)
     }
 }
 
@@ -70,13 +72,15 @@ extension Plan.Tensor {
             members.append(("strides", .array(layout.strides.map { .string($0.description) })))
             members.append(("offset", .string(layout.offset.description)))
         }
+        if let packing { members.append(("packing", .string(packing))) }
         return .object(members)
     }
 
     fileprivate init(_ field: FieldReader) throws(ApusError) {
         self.init(
             name: try field["name"].string, type: try field["type"].type,
-            storage: try Plan.Storage(try field["storage"]), layout: try Self.layout(field))
+            storage: try Plan.Storage(try field["storage"]), layout: try Self.layout(field),
+            packing: try field.optional("packing")?.string)
     }
 }
 
