@@ -44,7 +44,8 @@ public struct LoadOptions: Sendable {
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, exactActivations: Bool = false, device: String = "cpu", threads: Int? = nil,
+        aliasKVCache: Bool = true, exactActivations: Bool = false, device: String = "cpu",
+        threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
         plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,

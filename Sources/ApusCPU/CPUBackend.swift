@@ -47,7 +47,7 @@ public final class CPUBackend: Backend {
 
     private static let catalog = KernelCatalog(
         [
-            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry,
+            EmbeddingLaunch.entry, LinearLaunch.entry, Int8LinearLaunch.entry, SwiGLULaunch.entry,
             GatherLastTokenLaunch.entry, CopyLaunch.entry, CatLaunch.entry, PadLaunch.entry,
             ConvertLaunch.entry, MaskBiasLaunch.entry, KVUpdateLaunch.entry, LogicalNotLaunch.entry,
             WhereLaunch.entry, SoftmaxLaunch.entry, IndexCopyLaunch.entry, RopeLaunch.entry,

@@ -27,7 +27,8 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, exactActivations: Bool = false, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
+        aliasKVCache: Bool = true, exactActivations: Bool = false, passes: [ExtraPass] = [],
+        dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
         self.precision = precision
@@ -82,7 +83,8 @@ public enum Compiler {
         let steps = try Pipeline.steps(
             PipelineOptions(
                 precision: precision, kvCache: precision, backend: options.backend, cache: cache,
-                aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations), with: options.passes)
+                aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations),
+            with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
         let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
@@ -147,7 +149,8 @@ public enum Compiler {
 
     /// Packs all weights, several at a time: `values` of the graph into the regions of the same index.
     static func emit(
-        _ values: [Value], _ packings: [(any WeightPacking)?], _ graph: Graph, into store: WeightStore, from source: any WeightSource,
+        _ values: [Value], _ packings: [(any WeightPacking)?], _ graph: Graph, into store: WeightStore,
+        from source: any WeightSource,
         backend: any Backend, progress: (any ProgressReporter)?
     ) throws(ApusError) {
         let expressions = WeightExpressions(graph)

@@ -1,9 +1,11 @@
+import ApusEngine
 import ApusGraph
 import ApusSupport
 
 extension WeightPacker {
     /// The numbers that codes stand for: what no kernel reads as codes is stored so.
-    func packDequantized(_ node: Node, _ type: TensorType, _ base: UnsafeMutableRawPointer) throws(ApusError) {
+    func packDequantized(_ node: Node, _ type: TensorType, _ base: UnsafeMutableRawPointer) throws(ApusError)
+    {
         guard let shape = type.constantShape, shape.count == 2, case .int(let bits)? = node.attributes["bits"]
         else {
             throw ApusError(.internal, "dequantize of \(type)")
@@ -47,7 +49,8 @@ extension WeightPacker {
     /// The elements of an operand, row-major, in memory that the caller frees.
     private func elements(of node: Node, _ index: Int) throws(ApusError) -> UnsafeMutableRawBufferPointer {
         let value = try operand(node, index)
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: try byteCount(of: value), alignment: 64)
+        let memory = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: try byteCount(of: value), alignment: 64)
         do throws(ApusError) {
             try pack(value, into: memory)
         } catch {

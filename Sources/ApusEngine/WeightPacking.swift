@@ -46,7 +46,8 @@ extension Backend {
     ) throws(ApusError) -> [(any WeightPacking)?] {
         var packings = [(any WeightPacking)?](repeating: nil, count: regions.count)
         for step in plan.steps {
-            let packed = step.operands.enumerated().compactMap { index, operand -> (index: Int, region: Int)? in
+            let packed = step.operands.enumerated().compactMap {
+                index, operand -> (index: Int, region: Int)? in
                 guard let operand, case .weight(let region) = plan.tensors[operand].storage,
                     regions[region].packing != nil, packings[region] == nil
                 else { return nil }

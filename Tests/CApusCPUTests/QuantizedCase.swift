@@ -36,15 +36,23 @@ final class QuantizedData {
     private let y: GuardedMemory
     private static let pad = 3
 
-    init(_ c: QuantizedCase, seed: UInt64 = 7, x given: [Float]? = nil, codes givenCodes: [UInt8]? = nil) throws {
+    init(_ c: QuantizedCase, seed: UInt64 = 7, x given: [Float]? = nil, codes givenCodes: [UInt8]? = nil)
+        throws
+    {
         var numbers = Numbers(seed: seed)
         self.c = c
         let groups = c.k / c.group
         x = given ?? numbers.array(c.m * c.k, scale: 3)
-        codes = givenCodes ?? (0..<c.n * c.k).map { _ in UInt8(truncatingIfNeeded: numbers.next() >> 40 & (1 << UInt64(c.bits)) - 1) }
+        codes =
+            givenCodes
+            ?? (0..<c.n * c.k).map { _ in
+                UInt8(truncatingIfNeeded: numbers.next() >> 40 & (1 << UInt64(c.bits)) - 1)
+            }
         let packed = Packed((0..<groups * c.n).map { _ in 0.01 * (1.5 + numbers.unit()) }, c.scales)
         scales = packed.values
-        zeros = (0..<groups * c.n).map { _ in UInt8(truncatingIfNeeded: numbers.next() >> 40 & (1 << UInt64(c.bits)) - 1) }
+        zeros = (0..<groups * c.n).map { _ in
+            UInt8(truncatingIfNeeded: numbers.next() >> 40 & (1 << UInt64(c.bits)) - 1)
+        }
         bias = numbers.array(c.n)
         rowBytes = apus_quantized_row_bytes(c.k)
         pieces = apus_quantized_pieces(c.k, c.group)

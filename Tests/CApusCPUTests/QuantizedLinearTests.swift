@@ -6,7 +6,8 @@ import Testing
     /// features that fill no panel.
     static let cases = [
         QuantizedCase(bits: 4, m: 1, n: 16, k: 128, group: 128),
-        QuantizedCase(bits: 4, m: 1, n: 131, k: 256, group: 64, hasZeros: true, hasBias: true, scales: APUS_BF16),
+        QuantizedCase(
+            bits: 4, m: 1, n: 131, k: 256, group: 64, hasZeros: true, hasBias: true, scales: APUS_BF16),
         QuantizedCase(bits: 4, m: 2, n: 67, k: 96, group: 32, hasBias: true, scales: APUS_F32),
         QuantizedCase(bits: 4, m: 3, n: 1, k: 8, group: 8, hasZeros: true),
         QuantizedCase(bits: 4, m: 5, n: 35, k: 384, group: 384, hasBias: true),
@@ -58,7 +59,8 @@ import Testing
                 few.m = m
                 let some = try QuantizedData(few, x: Array(whole.x[..<(m * form.k)]), codes: whole.codes)
                 #expect(
-                    try bits(some.run(isa, isExact: isExact)) == bits(Array(all[..<(m * form.n)])), "m = \(m)")
+                    try bits(some.run(isa, isExact: isExact)) == bits(Array(all[..<(m * form.n)])), "m = \(m)"
+                )
             }
         }
     }
@@ -82,7 +84,8 @@ import Testing
     @Test(arguments: instructionSets)
     func sumsOfTheLargestProductsDoNotOverflow(isa: apus_isa) throws {
         for width in [4, 8] as [Int32] {
-            let c = QuantizedCase(bits: width, m: 6, n: 32, k: 512, group: 512, hasZeros: true, scales: APUS_F32)
+            let c = QuantizedCase(
+                bits: width, m: 6, n: 32, k: 512, group: 512, hasZeros: true, scales: APUS_F32)
             for sign in [1, -1] as [Float] {
                 let most = UInt8(truncatingIfNeeded: 1 << Int(width) - 1)
                 let data = try QuantizedData(
@@ -90,7 +93,10 @@ import Testing
                     codes: [UInt8](repeating: most, count: c.n * c.k))
                 let got = try data.run(isa, isExact: false)
                 let want = data.expected(isExact: false)
-                #expect(zip(got, zip(want.values, want.sizes)).allSatisfy { abs(Double($0) - $1.0) <= 1e-6 * $1.1 })
+                #expect(
+                    zip(got, zip(want.values, want.sizes)).allSatisfy {
+                        abs(Double($0) - $1.0) <= 1e-6 * $1.1
+                    })
             }
         }
     }
@@ -118,7 +124,9 @@ import Testing
     @Test func codesComeBackFromTheirPanelsAndLargerOnesAreRefused() throws {
         var numbers = Numbers(seed: 2)
         for (bits, n, k) in [(4, 16, 8), (4, 37, 21), (8, 5, 3), (8, 33, 64)] as [(Int32, Int, Int)] {
-            var codes = (0..<n * k).map { _ in UInt8(truncatingIfNeeded: numbers.next() >> 20 & (1 << UInt64(bits)) - 1) }
+            var codes = (0..<n * k).map { _ in
+                UInt8(truncatingIfNeeded: numbers.next() >> 20 & (1 << UInt64(bits)) - 1)
+            }
             let panels = try GuardedMemory(count: apus_packed_codes_bytes(n, k, bits))
             #expect(apus_pack_codes(codes, n, k, bits, panels.base) == 1)
             var back = [UInt8](repeating: 0xee, count: n * k)

@@ -44,7 +44,8 @@ public enum Int4ExchangeLayout {
         }
         guard count == expected else {
             throw ApusError(
-                .mismatch, "exchange layout of \(rows) × \(columns): expected \(expected) \(what), got \(count)")
+                .mismatch,
+                "exchange layout of \(rows) × \(columns): expected \(expected) \(what), got \(count)")
         }
     }
 

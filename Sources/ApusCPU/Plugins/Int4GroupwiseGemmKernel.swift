@@ -43,7 +43,8 @@ private final class Int4GroupwiseGemmLaunch: CPULaunch {
     init(_ setup: CPUKernelSetup, _ kernels: UnsafePointer<apus_kernels>) throws(ApusError) {
         typealias Position = QuantizedOperands.Position
         let (x, codes, scales) = (
-            try setup.operand(Position.x), try setup.operand(Position.codes), try setup.operand(Position.scales)
+            try setup.operand(Position.x), try setup.operand(Position.codes),
+            try setup.operand(Position.scales)
         )
         let (n, k) = (codes.maximumShape[0], codes.maximumShape[1])
         var arguments = apus_quantized_linear()
@@ -96,7 +97,8 @@ private final class Int4GroupwiseGemmLaunch: CPULaunch {
             let count = operand.tensor.maximumShape.reduce(operand.tensor.type.element.byteCount, *)
             try operand.packing.pack(
                 UnsafeRawBufferPointer(start: operand.tensor.pointer, count: count), operand.tensor.type,
-                into: UnsafeMutableRawBufferPointer(start: operand.buffer.base, count: operand.buffer.byteCount))
+                into: UnsafeMutableRawBufferPointer(
+                    start: operand.buffer.base, count: operand.buffer.byteCount))
         }
         product.prepare()
     }

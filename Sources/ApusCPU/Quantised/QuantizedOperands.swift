@@ -20,10 +20,13 @@ struct QuantizedOperands {
     /// Why no kernel serves a query; nil if one does.
     static func refusal(_ query: KernelQuery, bits: Int) -> String? {
         guard query.operands[Position.x]?.element == .f32 else { return "x is not f32" }
-        if query.operands.count > Position.bias, let bias = query.operands[Position.bias], bias.element != .f32 {
+        if query.operands.count > Position.bias, let bias = query.operands[Position.bias],
+            bias.element != .f32
+        {
             return "bias \(bias) is not f32"
         }
-        guard let codes = query.operands[Position.codes], let shape = codes.constantShape, shape.count == 2 else {
+        guard let codes = query.operands[Position.codes], let shape = codes.constantShape, shape.count == 2
+        else {
             return "the codes are not a constant matrix"
         }
         let (group, word) = (query.int("group_size"), bits == 4 ? 8 : 4)

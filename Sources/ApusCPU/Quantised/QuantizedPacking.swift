@@ -27,7 +27,8 @@ public struct CodePanels: WeightPacking {
     public func pack(
         _ source: UnsafeRawBufferPointer, _ type: TensorType, into destination: UnsafeMutableRawBufferPointer
     ) throws(ApusError) {
-        guard let shape = type.constantShape, let codes = source.baseAddress, let panels = destination.baseAddress
+        guard let shape = type.constantShape, let codes = source.baseAddress,
+            let panels = destination.baseAddress
         else { return }
         let isFitting = apus_pack_codes(
             codes.assumingMemoryBound(to: UInt8.self), shape[0], shape[1], Int32(bits), panels)
@@ -56,7 +57,8 @@ public struct GroupPanels: WeightPacking {
     public func pack(
         _ source: UnsafeRawBufferPointer, _ type: TensorType, into destination: UnsafeMutableRawBufferPointer
     ) throws(ApusError) {
-        guard let shape = type.constantShape, let rows = source.baseAddress, let panels = destination.baseAddress
+        guard let shape = type.constantShape, let rows = source.baseAddress,
+            let panels = destination.baseAddress
         else { return }
         if let place = Self.firstNonFinite(source, type.element) {
             throw ApusError(

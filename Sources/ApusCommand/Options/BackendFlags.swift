@@ -43,7 +43,9 @@ struct BackendFlags: ParsableArguments {
             let caches = !wanted.isEmpty ? wanted : isList ? kind.caches : [kind.caches[0]]
             for cache in caches {
                 if kind.caches.contains(cache) {
-                    variants.append(Variant(backend: kind, cache: cache, isAliased: !copiesCaches, isExact: exactActivations))
+                    variants.append(
+                        Variant(
+                            backend: kind, cache: cache, isAliased: !copiesCaches, isExact: exactActivations))
                 } else if !isList {
                     throw Self.refusal(kind.rawValue, cache.rawValue)
                 }
@@ -84,7 +86,8 @@ struct BackendFlags: ParsableArguments {
         guard !exactActivations else {
             throw ApusError(
                 .mismatch,
-                "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag")
+                "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag"
+            )
         }
         let own = Variant(backend: kind, cache: place)
         let isConfirmed =
@@ -138,7 +141,8 @@ struct Variant: Equatable, Sendable {
         precision: ElementType? = nil, threads: Int? = nil, batchSize: Int = 1, contextLength: Int? = nil
     ) -> LoadOptions {
         LoadOptions(
-            precision: precision, backend: backend, cache: cache, aliasKVCache: isAliased, exactActivations: isExact, threads: threads,
+            precision: precision, backend: backend, cache: cache, aliasKVCache: isAliased,
+            exactActivations: isExact, threads: threads,
             batchSize: batchSize, contextLength: contextLength)
     }
 }

@@ -48,7 +48,8 @@ struct Inspection {
             source, weights: weights, info: info,
             options: CompileOptions(
                 precision: command.precision?.element, backend: variant.backend, cache: variant.cache,
-                aliasKVCache: variant.isAliased, exactActivations: variant.isExact, dumpDirectory: command.passFlags.dumpPasses,
+                aliasKVCache: variant.isAliased, exactActivations: variant.isExact,
+                dumpDirectory: command.passFlags.dumpPasses,
                 check: checker?.check))
     }
 

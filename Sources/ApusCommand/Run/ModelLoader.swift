@@ -85,7 +85,8 @@ struct ModelLoader {
                 imported.graph, weights: imported.weights, info: info,
                 options: CompileOptions(
                     precision: options.precision, backend: options.backend, cache: options.cache,
-                    aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations)), info: info,
+                    aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations)),
+            info: info,
             sourceNodes: imported.graph.nodes.count)
     }
 

@@ -154,7 +154,8 @@ struct EngineCheck {
                     "a shape [\(shape.map(\.description).joined(separator: ", "))]", got: "\(tensor.type)")
             case .activation: break
             }
-            if case .weight = tensor.storage {} else {
+            if case .weight = tensor.storage {
+            } else {
                 try require(tensor.packing == nil, place, "row-major", got: Self.text(tensor.packing))
             }
             if let problem = layouts.problem(index) {
@@ -277,7 +278,9 @@ struct EngineCheck {
             "\(bytes ?? 0) bytes for \(region.type) \(Self.text(region.packing))", got: "\(region.byteCount)")
     }
 
-    private static func text(_ packing: String?) -> String { packing.map { "packed as '\($0)'" } ?? "row-major" }
+    private static func text(_ packing: String?) -> String {
+        packing.map { "packed as '\($0)'" } ?? "row-major"
+    }
 
     private func checkKernel(_ step: Plan.Step, _ place: String, _ query: KernelQuery) throws(ApusError) {
         if let id = step.plugin {

@@ -28,7 +28,8 @@ struct QuantizedLinear: Pass {
             guard form.groupSize % (form.bits == 4 ? 8 : 4) == 0 || form.groupSize == columns else {
                 let name = graph.name(of: weight) ?? "a weight"
                 notes.remarks.append(
-                    "\(name): groups of \(form.groupSize) inputs have no kernel; dequantized when it is packed")
+                    "\(name): groups of \(form.groupSize) inputs have no kernel; dequantized when it is packed"
+                )
                 continue
             }
             editor.anchor = position
@@ -46,7 +47,9 @@ struct QuantizedLinear: Pass {
             editor.replace(node.result, with: y)
             counts[form, default: 0] += 1
         }
-        for (form, count) in counts.sorted(by: { ($0.key.bits, $0.key.groupSize) < ($1.key.bits, $1.key.groupSize) }) {
+        for (form, count) in counts.sorted(by: {
+            ($0.key.bits, $0.key.groupSize) < ($1.key.bits, $1.key.groupSize)
+        }) {
             notes.remarks.append(
                 "\(count) linear(s) of \(form.bits)-bit codes, \(form.groupSize) to a scale, activations "
                     + (hasExactActivations ? "FP32" : "INT8"))
