@@ -39,7 +39,7 @@ import Testing
         let bytes = try temporary.bytes()
         let header = try EngineFile(path: temporary.path).header
         #expect(bytes.prefix(8) == [0x89, 0x41, 0x50, 0x55, 0x53, 0x0D, 0x0A, 0x1A])
-        #expect(bytes[8..<12] == [1, 0, 0, 0])
+        #expect(bytes[8..<12] == [2, 0, 0, 0])
         #expect(String(decoding: bytes[32..<35], as: UTF8.self) == "cpu")
         #expect(
             header.sections.map(\.name) == [
