@@ -1,4 +1,5 @@
 import ApusCPU
+import ApusEngine
 import ApusGraph
 import ApusReference
 import ApusSupport

@@ -46,12 +46,12 @@ final class QuantizedData {
         codes =
             givenCodes
             ?? (0..<c.n * c.k).map { _ in
-                UInt8(truncatingIfNeeded: numbers.next() >> 40 & (1 << UInt64(c.bits)) - 1)
+                UInt8(truncatingIfNeeded: numbers.next() >> 40 & ((1 << UInt64(c.bits)) - 1))
             }
         let packed = Packed((0..<groups * c.n).map { _ in 0.01 * (1.5 + numbers.unit()) }, c.scales)
         scales = packed.values
         zeros = (0..<groups * c.n).map { _ in
-            UInt8(truncatingIfNeeded: numbers.next() >> 40 & (1 << UInt64(c.bits)) - 1)
+            UInt8(truncatingIfNeeded: numbers.next() >> 40 & ((1 << UInt64(c.bits)) - 1))
         }
         bias = numbers.array(c.n)
         rowBytes = apus_quantized_row_bytes(c.k)

@@ -125,7 +125,7 @@ import Testing
         var numbers = Numbers(seed: 2)
         for (bits, n, k) in [(4, 16, 8), (4, 37, 21), (8, 5, 3), (8, 33, 64)] as [(Int32, Int, Int)] {
             var codes = (0..<n * k).map { _ in
-                UInt8(truncatingIfNeeded: numbers.next() >> 20 & (1 << UInt64(bits)) - 1)
+                UInt8(truncatingIfNeeded: numbers.next() >> 20 & ((1 << UInt64(bits)) - 1))
             }
             let panels = try GuardedMemory(count: apus_packed_codes_bytes(n, k, bits))
             #expect(apus_pack_codes(codes, n, k, bits, panels.base) == 1)
