@@ -40,13 +40,14 @@ struct EngineKey: Sendable, Hashable {
         // What the checkpoint's own precision is follows from its config and headers.
         let precision = options.precision
         let pipeline = PipelineOptions(
-            precision: precision ?? .f32, kvCache: precision ?? .f32, backend: options.backend,
+            precision: precision ?? .f32, kvCache: precision ?? .f32, lastTokenOnly: !options.allLogits,
+            backend: options.backend,
             cache: try options.backend.cache(options.cache), aliasKVCache: options.aliasKVCache,
             exactActivations: options.exactActivations)
         lines.append("precision \(precision?.rawValue ?? "of the checkpoint")")
         lines.append("passes \(pipeline) \(Pipeline.standard(pipeline).map(\.name).joined(separator: ","))")
         lines.append("plugins \(options.plugins.all.map(\.id.description).joined(separator: ", "))")
-        for name in ["config.json", "generation_config.json"] {
+        for name in ["config.json", "generation_config.json", "quantize_config.json", "quant_config.json"] {
             lines.append(try Self.content(of: "\(folder)/\(name)", as: name))
         }
         let tokenizer = options.tokenizerFolder ?? folder

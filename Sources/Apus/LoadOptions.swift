@@ -16,6 +16,9 @@ public struct LoadOptions: Sendable {
     public var aliasKVCache: Bool
     /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
     public var exactActivations: Bool
+    /// Whether a pass computes the logits of all its tokens, as ``LanguageModel/evaluate(_:comparedWith:options:progress:)``
+    /// needs them, and not of the last one only.
+    public var allLogits: Bool
     /// The device that computes: `cpu`.
     public var device: String
     /// Threads that compute; nil is one for each physical core.
@@ -44,8 +47,8 @@ public struct LoadOptions: Sendable {
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, exactActivations: Bool = false, device: String = "cpu",
-        threads: Int? = nil,
+        aliasKVCache: Bool = true, exactActivations: Bool = false, allLogits: Bool = false,
+        device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
         plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
@@ -56,6 +59,7 @@ public struct LoadOptions: Sendable {
         self.cache = cache
         self.aliasKVCache = aliasKVCache
         self.exactActivations = exactActivations
+        self.allLogits = allLogits
         self.device = device
         self.threads = threads
         self.batchSize = batchSize
@@ -74,7 +78,8 @@ public struct LoadOptions: Sendable {
     public var compile: CompileOptions {
         CompileOptions(
             precision: precision, backend: backend, cache: cache, aliasKVCache: aliasKVCache,
-            exactActivations: exactActivations, passes: passes, dumpDirectory: dumpDirectory, check: check)
+            exactActivations: exactActivations, allLogits: allLogits, passes: passes,
+            dumpDirectory: dumpDirectory, check: check)
     }
 
     /// Whether somebody watches the passes run, which those of an engine that was kept do not.

@@ -11,7 +11,7 @@ public final class CPUBackend: Backend {
     public let threadCount: Int
     let pool: ThreadPool
     // A table of constants in the C target.
-    private nonisolated(unsafe) let kernels: UnsafePointer<apus_kernels>
+    nonisolated(unsafe) let kernels: UnsafePointer<apus_kernels>
 
     /// Chooses kernels and starts threads.
     /// - Parameters:

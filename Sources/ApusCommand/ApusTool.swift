@@ -23,7 +23,9 @@ struct ApusTool: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, CompileCommand.self, TokenizeCommand.self, SynthCommand.self, BenchCommand.self,
+            RunCommand.self, EvalCommand.self, QuantizeCommand.self, CompileCommand.self,
+            TokenizeCommand.self, SynthCommand.self,
+            BenchCommand.self,
             MatrixCommand.self, InspectCommand.self, DoctorCommand.self,
         ])
 

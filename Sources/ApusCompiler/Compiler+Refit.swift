@@ -40,10 +40,12 @@ extension Compiler {
     }
 
     /// A hash of all that an imported graph computes, of the names of its weights, and of the values that passes may
-    /// have drawn conclusions from: masks and indices among the parameters.
+    /// have drawn conclusions from: masks and indices among the parameters. Codes of weights are no such values.
     static func importHash(of graph: Graph, _ source: any WeightSource) throws(ApusError) -> UInt64 {
         var text = graph.text()
-        for node in graph.nodes where node.op == "parameter" {
+        let codes = Set(
+            graph.nodes.filter { $0.op == "dequantize" }.flatMap { $0.operands.compactMap { $0 } })
+        for node in graph.nodes where node.op == "parameter" && !codes.contains(node.result) {
             guard case .string(let name)? = node.attributes["name"],
                 let type = source.type(of: name), !type.element.isFloat
             else { continue }
@@ -64,7 +66,9 @@ extension Compiler {
                 problems.append("'\(name)' \(expected.constantShape ?? []) is missing")
                 continue
             }
-            guard stored.element.isFloat, stored.shape == expected.shape else {
+            guard stored.shape == expected.shape,
+                stored.element.isFloat ? expected.element.isFloat : stored.element == expected.element
+            else {
                 problems.append("'\(name)': expected shape \(expected.constantShape ?? []), got \(stored)")
                 continue
             }

@@ -17,6 +17,8 @@ public struct CompileOptions: Sendable {
     public var aliasKVCache: Bool
     /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
     public var exactActivations: Bool
+    /// Whether logits of all tokens are computed, as an evaluation needs them, and not of the last one only.
+    public var allLogits: Bool
     /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
     public var passes: [ExtraPass]
     /// Folder that gets the graph's text before and after each pass; nil for none.
@@ -27,7 +29,8 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, backend: BackendKind = .plugin, cache: CacheKind? = nil,
-        aliasKVCache: Bool = true, exactActivations: Bool = false, passes: [ExtraPass] = [],
+        aliasKVCache: Bool = true, exactActivations: Bool = false, allLogits: Bool = false,
+        passes: [ExtraPass] = [],
         dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
@@ -36,6 +39,7 @@ public struct CompileOptions: Sendable {
         self.cache = cache
         self.aliasKVCache = aliasKVCache
         self.exactActivations = exactActivations
+        self.allLogits = allLogits
         self.passes = passes
         self.dumpDirectory = dumpDirectory
         self.check = check
@@ -82,7 +86,8 @@ public enum Compiler {
         }
         let steps = try Pipeline.steps(
             PipelineOptions(
-                precision: precision, kvCache: precision, backend: options.backend, cache: cache,
+                precision: precision, kvCache: precision, lastTokenOnly: !options.allLogits,
+                backend: options.backend, cache: cache,
                 aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations),
             with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))

@@ -41,6 +41,12 @@ public protocol Executor: AnyObject {
     /// Bytes held for activations and KV caches.
     var workingBytes: Int { get }
 
+    /// The logits of all tokens of the last pass, [batch, width, V], those of padding without meaning.
+    ///
+    /// Nil where the engine computes those of the last tokens only, and where rows were not computed together. Valid
+    /// until the next pass.
+    var tokenLogits: UnsafeBufferPointer<Float>? { get }
+
     /// Runs one forward pass and returns the logits of the last new token of each sequence, [batch, V].
     ///
     /// The result is valid until the next call.
@@ -55,6 +61,11 @@ public protocol Executor: AnyObject {
         tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int, newCounts: UnsafeBufferPointer<Int32>,
         cachedCounts: UnsafeBufferPointer<Int32>
     ) throws(ApusError) -> UnsafeBufferPointer<Float>
+}
+
+extension Executor {
+    /// None.
+    public var tokenLogits: UnsafeBufferPointer<Float>? { nil }
 }
 
 /// Reports how far a long piece of work has come.

@@ -45,6 +45,12 @@ extension Plan {
         }
     }
 
+    /// Whether a pass gives the logits of all its tokens, [B, S, V], and not of the last of each sequence, [B, 1, V].
+    public var hasAllLogits: Bool {
+        guard let output = outputs.first, tensors[output.tensor].type.rank == 3 else { return false }
+        return tensors[output.tensor].type.shape[1].constant == nil
+    }
+
     /// Whether one pass may run several sequences: whether the batch of the token ids is a symbol.
     public var hasSymbolicBatch: Bool {
         tensors.contains { tensor in

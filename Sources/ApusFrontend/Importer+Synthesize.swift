@@ -17,6 +17,12 @@ extension Importer {
         progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(ApusError) {
         let model = try importConfig(config, seed: seed, element: precision, families: families)
+        guard !model.graph.nodes.contains(where: { $0.op == "dequantize" }) else {
+            throw ApusError(
+                .unsupported,
+                "quantization_config: random checkpoints are written with plain weights; remove it, and quantise the "
+                    + "result with 'apus quantize'")
+        }
         let names = model.graph.parameters.map(\.name)
         let shapes = Dictionary(
             uniqueKeysWithValues: model.graph.parameters.map { ($0.name, $0.type.constantShape ?? []) })
@@ -26,7 +32,7 @@ extension Importer {
         try writeText(generationText(model.generation), "\(output)/generation_config.json")
 
         func bytes(_ name: String) -> Int { (shapes[name] ?? []).reduce(precision.byteCount, *) }
-        let shards = shards(names, limit: shardBytes, bytes)
+        let shards = Shards.cut(names, limit: shardBytes, bytes)
         let total = names.reduce(0) { $0 + bytes($1) }
         // A loader takes the single file first, so that one of an earlier run must not stay.
         try OutputFile.remove("\(output)/model.safetensors")
@@ -34,7 +40,7 @@ extension Importer {
         var map: [(String, JSONValue)] = []
         var written = 0
         for (number, shard) in shards.enumerated() {
-            let file = shards.count == 1 ? "model.safetensors" : shardName(number, shards.count)
+            let file = Shards.name(number, of: shards.count)
             map += shard.map { ($0, .string(file)) }
             let tensors = shard.compactMap { name in weights.type(of: name).map { (name, $0) } }
             let writer = try SafetensorsWriter(path: "\(output)/\(file)", tensors: tensors)
@@ -73,27 +79,6 @@ extension Importer {
             try body(UnsafeRawBufferPointer(part))
             start += chunk
         }
-    }
-
-    private static func shards(
-        _ names: [String], limit: Int, _ bytes: (String) -> Int
-    ) -> [[String]] {
-        var shards: [[String]] = [[]]
-        var filled = 0
-        for name in names {
-            if filled > 0, filled + bytes(name) > limit {
-                shards.append([])
-                filled = 0
-            }
-            shards[shards.count - 1].append(name)
-            filled += bytes(name)
-        }
-        return shards
-    }
-
-    private static func shardName(_ number: Int, _ count: Int) -> String {
-        func five(_ value: Int) -> String { String(String(100_000 + value).suffix(5)) }
-        return "model-\(five(number + 1))-of-\(five(count)).safetensors"
     }
 
     /// The config with the precision of the weights, under the key that all versions of transformers read.

@@ -17,37 +17,54 @@ public enum Importer {
         let generation =
             OutputFile.exists(generationPath) ? try JSON.parse(contentsOfFile: generationPath) : nil
         let definition = try ModelDefinition(config, generation: generation, families: families)
-        let checkpoint = try Checkpoint(folder: folder)
+        var format = definition.quantization
+        if format == nil { format = try QuantizationConfig.read(beside: folder) }
+        let checkpoint = try Checkpoint(folder: folder, fallback: QuantizationConfig.weightsFile(in: folder))
         var graph = try definition.graph()
-        let check = WeightCheck(
+        var check = WeightCheck(
             checkpoint: checkpoint, family: definition.familyType, isTied: definition.family.isTied)
-        check.renameParameters(of: &graph)
-        try check.check(graph)
-        let stored = graph.parameters.first.flatMap { checkpoint.type(of: $0.name)?.element }
-        return ImportedModel(
-            graph: graph, weights: checkpoint,
+        let weights = try check.source(of: &graph, format: format)
+        try check.check(graph, weights)
+        let stored = graph.parameters.first.flatMap { weights.type(of: $0.name)?.element }
+        var model = ImportedModel(
+            graph: graph, weights: weights,
             info: definition.info(precision: definition.precision ?? stored ?? .f32),
             generation: definition.generation)
+        model.notes = format?.notes ?? []
+        return model
     }
 
     /// Imports a config without weights: random ones stand in for them.
+    /// - Parameters:
+    ///   - path: The `config.json`; with a `quantization_config` the weights are quantised as it says.
+    ///   - seed: The seed of the weights.
+    ///   - element: The type of weights that are not quantised, and of scales.
+    ///   - quantization: How to quantise the weights of a config that does not say so itself.
+    /// - Throws: What reading the config throws, and `.mismatch` for groups that do not divide the columns of a layer.
     public static func importConfig(
-        path: String, seed: UInt64 = 0, element: ElementType, families: FamilyRegistry = .standard
+        path: String, seed: UInt64 = 0, element: ElementType, quantization: QuantizationRequest? = nil,
+        families: FamilyRegistry = .standard
     ) throws(ApusError) -> ImportedModel {
         try importConfig(
-            try JSON.parse(contentsOfFile: path), seed: seed, element: element, families: families)
+            try JSON.parse(contentsOfFile: path), seed: seed, element: element, quantization: quantization,
+            families: families)
     }
 
-    /// Imports a parsed config without weights: random ones stand in for them.
+    /// Imports a parsed config without weights; see ``importConfig(path:seed:element:quantization:families:)``.
     public static func importConfig(
-        _ config: JSON, seed: UInt64 = 0, element: ElementType, families: FamilyRegistry = .standard
+        _ config: JSON, seed: UInt64 = 0, element: ElementType, quantization: QuantizationRequest? = nil,
+        families: FamilyRegistry = .standard
     ) throws(ApusError) -> ImportedModel {
         let definition = try ModelDefinition(config, families: families)
-        let graph = try definition.graph()
+        let plain = try definition.graph()
+        let forms = try definition.randomForms(of: plain, request: quantization)
+        let graph = try plain.withQuantizedWeights(forms)
         let shapes = Dictionary(
             uniqueKeysWithValues: graph.parameters.map { ($0.name, $0.type.constantShape ?? []) })
+        let weights = try RandomWeights(shapes: shapes, seed: seed, element: element)
         return ImportedModel(
-            graph: graph, weights: try RandomWeights(shapes: shapes, seed: seed, element: element),
+            graph: graph,
+            weights: forms.isEmpty ? weights : RandomQuantizedWeights(weights, Array(forms.values)),
             info: definition.info(precision: element), generation: definition.generation)
     }
 }

@@ -9,6 +9,8 @@ struct ModelDefinition {
     let generation: GenerationDefaults
     /// What `dtype` or `torch_dtype` says, if it names a type that weights can have.
     let precision: ElementType?
+    /// How a checkpoint with this config is quantised; nil if it is not.
+    let quantization: (any QuantizedFormat)?
 
     /// Reads a config, and the `generation_config.json` beside it if there is one.
     init(
@@ -22,6 +24,11 @@ struct ModelDefinition {
         self.generation = try GenerationDefaults.read(config: reader, generation: other)
         let older = try reader.optionalString("torch_dtype")
         precision = Self.precisions[try reader.optionalString("dtype") ?? older ?? ""]
+        if let config = try reader.object("quantization_config") {
+            quantization = try QuantizationConfig.read(config)
+        } else {
+            quantization = nil
+        }
         try reader.requireNothingElse()
     }
 

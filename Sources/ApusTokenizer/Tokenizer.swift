@@ -65,20 +65,26 @@ public final class Tokenizer: Sendable {
 
     /// The ids of UTF-8 bytes.
     ///
+    /// - Parameters:
+    ///   - bytes: The text.
+    ///   - addSpecialTokens: Whether the file's post-processor adds what it adds to a text.
+    ///   - cuts: Whether `truncation` and `padding` of the file apply, which are made for batches of short texts.
     /// - Throws: `.invalidInput` with the offset of the first byte that is not UTF-8.
-    public func encode(utf8 bytes: [UInt8], addSpecialTokens: Bool = true) throws(ApusError) -> [Int32] {
+    public func encode(
+        utf8 bytes: [UInt8], addSpecialTokens: Bool = true, cuts: Bool = true
+    ) throws(ApusError) -> [Int32] {
         try bytes.withUnsafeBufferPointer { buffer throws(ApusError) -> [Int32] in
             if let invalid = firstInvalidUTF8(buffer) {
                 throw ApusError(
                     .invalidInput, "expected UTF-8, got byte \(buffer[invalid]) at offset \(invalid)")
             }
-            return try encodeValid(buffer, addSpecialTokens)
+            return try encodeValid(buffer, addSpecialTokens, cuts: cuts)
         }
     }
 
-    private func encodeValid(_ bytes: UnsafeBufferPointer<UInt8>, _ addSpecialTokens: Bool) throws(ApusError)
-        -> [Int32]
-    {
+    private func encodeValid(
+        _ bytes: UnsafeBufferPointer<UInt8>, _ addSpecialTokens: Bool, cuts: Bool = true
+    ) throws(ApusError) -> [Int32] {
         var text = SplitText(bytes)
         try added.split(&text, normalized: false)
         if let normalizer {
@@ -89,9 +95,9 @@ public final class Tokenizer: Sendable {
         try added.split(&text, normalized: true)
         try PreTokenizer.apply(preTokenizers, to: &text, keepsBytes: model.options.isByteLevel)
         var ids = runModel(text)
-        truncation?.apply(&ids, reserving: addSpecialTokens ? postProcessor.addedCount : 0)
+        if cuts { truncation?.apply(&ids, reserving: addSpecialTokens ? postProcessor.addedCount : 0) }
         ids = postProcessor.apply(ids, addsSpecialTokens: addSpecialTokens)
-        padding?.apply(&ids)
+        if cuts { padding?.apply(&ids) }
         return ids
     }
 

@@ -192,7 +192,7 @@ import Testing
             "--config", "c.json", "--random-weights", "--depth", "0,2048", "--isl", "1, 5", "--batch-size",
             "2",
             "--precision", "fp16,fp32")
-        #expect(command.precision?.values == [.fp16, .fp32])
+        #expect(command.precision?.values == [.plain(.fp16), .plain(.fp32)])
         let settings = BenchmarkTable(command).settings
         #expect(settings.map(\.inputLength) == [1, 1, 5, 5])
         #expect(settings.map(\.depth) == [0, 2048, 0, 2048])

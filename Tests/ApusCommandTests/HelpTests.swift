@@ -9,10 +9,15 @@ import Testing
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden")
 
-    @Test(arguments: ["apus", "run", "compile", "tokenize", "synth", "bench", "matrix", "inspect", "doctor"])
+    @Test(arguments: [
+        "apus", "run", "eval", "quantize", "compile", "tokenize", "synth", "bench", "matrix", "inspect",
+        "doctor",
+    ])
     func helpIsAsRecorded(command: String) throws {
         let types: [String: any ParsableCommand.Type] = [
-            "run": RunCommand.self, "compile": CompileCommand.self, "tokenize": TokenizeCommand.self,
+            "run": RunCommand.self, "eval": EvalCommand.self, "quantize": QuantizeCommand.self,
+            "compile": CompileCommand.self,
+            "tokenize": TokenizeCommand.self,
             "synth": SynthCommand.self, "bench": BenchCommand.self, "matrix": MatrixCommand.self,
             "inspect": InspectCommand.self, "doctor": DoctorCommand.self,
         ]
@@ -32,6 +37,6 @@ import Testing
     }
 
     @Test func everyCommandHasAGolden() {
-        #expect(ApusTool.configuration.subcommands.count == 8)
+        #expect(ApusTool.configuration.subcommands.count == 10)
     }
 }

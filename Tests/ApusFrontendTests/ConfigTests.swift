@@ -56,7 +56,7 @@ import Testing
         ),
         (llama + #","attn_logit_softcapping":50.0"#, "'attn_logit_softcapping' = 50"),
         (llama + #","pretraining_tp":2"#, "'pretraining_tp' = 2"),
-        (llama + #","quantization_config":{"bits":4}"#, #"'quantization_config' = {"bits":4}"#),
+        (llama + #","quantization_config":{"bits":4}"#, "quant_method: is missing; expected one of"),
         (llama + #","foo":1,"bar":[2]"#, "'foo' = 1, 'bar' = [2]: not understood"),
         (llama + #","sliding_window":4"#, "'sliding_window' = 4"),
         (

@@ -29,7 +29,7 @@ enum SeededValues {
     }
 }
 
-/// Weights for a graph that comes without: FP32 numbers that depend on each weight's name.
+/// Weights for a graph that comes without: numbers that depend on each weight's name, FP32 where they are not integers.
 public struct SeededWeights: WeightSource {
     private let types: [String: TensorType]
 
@@ -38,21 +38,34 @@ public struct SeededWeights: WeightSource {
         var types: [String: TensorType] = [:]
         for node in graph.nodes where node.op == "parameter" {
             if case .string(let name)? = node.attributes["name"] {
-                types[name] = TensorType(.f32, graph.type(of: node.result).shape)
+                let type = graph.type(of: node.result)
+                types[name] = type.element.isFloat ? TensorType(.f32, type.shape) : type
             }
         }
         self.types = types
     }
 
-    /// The type of a weight, FP32 whatever the graph stores it in.
+    /// The type of a weight: FP32 for any type of floating-point numbers.
     public func type(of name: String) -> TensorType? { types[name] }
 
     /// Gives the bytes of a weight to `body`.
     public func withBytes(
         of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
     ) throws(ApusError) {
-        guard let count = types[name]?.constantShape?.reduce(1, *) else {
+        guard let type = types[name], let count = type.constantShape?.reduce(1, *) else {
             throw ApusError(.notFound, "the graph has no parameter '\(name)'")
+        }
+        guard type.element.isFloat else {
+            // Below 16: codes of any width, and rows of any table that is not tiny.
+            let size = type.element.byteCount
+            var bytes = [UInt8](repeating: 0, count: count * size)
+            let limit = type.element == .bool ? 2 : 16
+            for (place, value) in SeededValues.integers(name, count, below: limit).enumerated() {
+                bytes[place * size] = UInt8(value)
+            }
+            return try bytes.withUnsafeBufferPointer { buffer throws(ApusError) in
+                try body(UnsafeRawBufferPointer(buffer))
+            }
         }
         let numbers = SeededValues.numbers(name, count)
         let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)

@@ -11,7 +11,7 @@ final class PlanComputer: SequenceComputer {
     private let maxPositions: Int
     private let frame: Frame
     private let plan: BoundPlan
-    private let result: UnsafeMutablePointer<Float>
+    private let output: LogitsOutput
     private let lengths: UnsafeMutableBufferPointer<Int32>
     private let zeros: UnsafeMutableBufferPointer<Int32>
 
@@ -35,7 +35,7 @@ final class PlanComputer: SequenceComputer {
             }
             return pointer
         }
-        result = try plan.logits()
+        output = try LogitsOutput(plan, vocabularySize: vocabularySize, rows: batchLimit)
         workingBytes = plan.memory.byteCount
         lengths = .allocate(capacity: batchLimit)
         lengths.initialize(repeating: 0)
@@ -59,6 +59,6 @@ final class PlanComputer: SequenceComputer {
             cachedCounts: UnsafeBufferPointer(rebasing: zeros[..<count]), vocabularySize: vocabularySize,
             maxPositions: maxPositions)
         try plan.run()
-        _ = logits.update(from: UnsafeBufferPointer(start: result, count: count * vocabularySize))
+        _ = logits.update(from: output.lastTokens(of: frame))
     }
 }

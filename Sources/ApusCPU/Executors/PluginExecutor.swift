@@ -11,7 +11,7 @@ final class PluginExecutor: ProfilingExecutor {
     private let maxPositions: Int
     private let frame: Frame
     private let plan: BoundPlan
-    private let logits: UnsafeMutablePointer<Float>
+    private let output: LogitsOutput
     private let caches: [HugeBuffer]
 
     init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
@@ -39,7 +39,7 @@ final class PluginExecutor: ProfilingExecutor {
             return cache.base
         }
         self.caches = caches
-        logits = try plan.logits()
+        output = try LogitsOutput(plan, vocabularySize: vocabularySize, rows: limits.batch)
         workingBytes = plan.memory.byteCount + caches.reduce(0) { $0 + $1.byteCount }
     }
 
@@ -51,8 +51,10 @@ final class PluginExecutor: ProfilingExecutor {
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         try plan.run()
-        return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
+        return output.lastTokens(of: frame)
     }
+
+    var tokenLogits: UnsafeBufferPointer<Float>? { output.allTokens(of: frame) }
 
     func startProfiling() { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
 

@@ -19,6 +19,7 @@ final class StaticCacheExecutor: ProfilingExecutor {
     private let kernels: UnsafePointer<apus_kernels>
     private let pool: ThreadPool
     private let runsBatches: Bool
+    private let hasAllLogits: Bool
     /// Whether any cache has a second buffer.
     private let changesBuffers: Bool
     /// For each row, whether its caches lie in the second buffers.
@@ -46,6 +47,7 @@ final class StaticCacheExecutor: ProfilingExecutor {
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
         runsBatches = engine.plan.hasSymbolicBatch
+        hasAllLogits = engine.plan.hasAllLogits
         let passLimits = SessionLimits(
             batch: runsBatches ? limits.batch : 1, chunk: limits.chunk, capacity: limits.capacity)
         frame = Frame(limits: passLimits)
@@ -158,12 +160,13 @@ final class StaticCacheExecutor: ProfilingExecutor {
                         + "tokens or the row of \(width); choose a larger context")
             }
         }
+        tokenLogits = nil
         if agree(batch, width, newCounts, cachedCounts) {
-            try run(0, tokens, batch: batch, width: width, newCounts, cachedCounts)
+            tokenLogits = try run(0, tokens, batch: batch, width: width, newCounts, cachedCounts)
         } else {
             for row in 0..<batch {
                 let new = Int(newCounts[row])
-                try run(
+                _ = try run(
                     row, UnsafeBufferPointer(rebasing: tokens[row * width..<row * width + new]), batch: 1,
                     width: new, UnsafeBufferPointer(rebasing: newCounts[row...row]),
                     UnsafeBufferPointer(rebasing: cachedCounts[row...row]))
@@ -171,6 +174,8 @@ final class StaticCacheExecutor: ProfilingExecutor {
         }
         return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
     }
+
+    private(set) var tokenLogits: UnsafeBufferPointer<Float>?
 
     /// Whether all rows of a pass start at the same place, have as many tokens and lie in the same buffers.
     private func agree(
@@ -186,18 +191,21 @@ final class StaticCacheExecutor: ProfilingExecutor {
         return true
     }
 
-    /// Runs one pass over `batch` rows from `row` on.
+    /// Runs one pass over `batch` rows from `row` on, and returns the logits of all its tokens if the plan has them.
     private func run(
         _ row: Int, _ tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         _ newCounts: UnsafeBufferPointer<Int32>, _ cachedCounts: UnsafeBufferPointer<Int32>
-    ) throws(ApusError) {
+    ) throws(ApusError) -> UnsafeBufferPointer<Float>? {
         try frame.load(
             tokens: tokens, batch: batch, width: width, newCounts: newCounts, cachedCounts: cachedCounts,
             vocabularySize: vocabularySize, maxPositions: maxPositions)
         let plan = try plan(row, isSwapped: isSwapped[row])
         try plan.run()
-        (logits + row * vocabularySize).update(from: try plan.logits(), count: batch * vocabularySize)
+        let output = LogitsOutput(
+            try plan.logits(), vocabularySize: vocabularySize, hasAllTokens: hasAllLogits)
+        output.copyLastTokens(of: frame, to: logits + row * vocabularySize)
         for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
+        return output.allTokens(of: frame)
     }
 
     func startProfiling() {

@@ -53,7 +53,7 @@ struct BenchmarkTable {
     }
 
     private func measure(
-        _ precision: Precision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine],
+        _ precision: WeightPrecision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine],
         _ bar: ProgressBar?,
         _ append: (BenchmarkRow) -> Void
     ) throws {
@@ -62,7 +62,7 @@ struct BenchmarkTable {
         // Among several the reference backend computes in FP32, whatever the others compute in.
         let isOneOfMany = try command.backends.variants().count > 1
         let options = variant.options(
-            precision: isOneOfMany && variant.backend == .reference ? nil : precision?.element,
+            precision: isOneOfMany && variant.backend == .reference ? nil : precision?.plain?.element,
             threads: threadCounts.first)
         let model: LanguageModel
         let loadSeconds: Double
@@ -87,7 +87,7 @@ struct BenchmarkTable {
                 let (times, profiles) = try time(model, setting, threads: threads, bandwidth)
                 append(
                     BenchmarkRow(
-                        model: name, device: "cpu", precision: (Precision(model.precision) ?? .fp32).rawValue,
+                        model: name, device: "cpu", precision: Self.precision(of: model),
                         backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
                         bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },
@@ -133,11 +133,10 @@ struct BenchmarkTable {
         return (times, tables)
     }
 
-    private func importConfig(_ precision: Precision?) throws(ApusError) -> ImportedModel {
+    private func importConfig(_ precision: WeightPrecision?) throws(ApusError) -> ImportedModel {
         let path = command.config ?? ""
         let json = try JSON.parse(contentsOfFile: path)
-        return try Importer.importConfig(
-            json, seed: command.seed, element: (precision ?? Precision(config: json)).element)
+        return try command.quantization.importConfig(json, precision, seed: command.seed)
     }
 
     /// The folder's or engine's name; for a config the folder that holds it, or its own name.
@@ -147,6 +146,14 @@ struct BenchmarkTable {
             return parts[parts.count - 2]
         }
         return parts.last ?? ""
+    }
+
+    /// The narrowest codes that the model's weights are, else the type of its plain weights.
+    private static func precision(of model: LanguageModel) -> String {
+        let ops = Set(model.engine?.plan.steps.map(\.op) ?? [])
+        if ops.contains("int4_groupwise_gemm") { return "INT4" }
+        if ops.contains("int8_linear") { return "INT8" }
+        return (Precision(model.precision) ?? .fp32).rawValue
     }
 
     /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each.

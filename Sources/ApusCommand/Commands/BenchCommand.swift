@@ -12,7 +12,7 @@ struct BenchCommand: ParsableCommand {
             formulae stand above the table.
 
               apus bench --model FOLDER --isl 512 --osl 32 --depth 0,2048
-              apus bench --config config.json --random-weights --precision FP16
+              apus bench --config config.json --random-weights --precision FP16,INT4
             """)
 
     @Option(help: ArgumentHelp("Folder of the model, or an engine.", valueName: "path"))
@@ -29,7 +29,10 @@ struct BenchCommand: ParsableCommand {
         name: [.customLong("precision"), .customLong("model-precision"), .customLong("model_precision")],
         help: ArgumentHelp(
             "Types of the weights (default: the checkpoint's).", valueName: "type,..."))
-    var precision: CommaList<Precision>?
+    var precision: CommaList<WeightPrecision>?
+
+    @OptionGroup
+    var quantization: QuantizationFlags
 
     @Option(help: ArgumentHelp("Prompt lengths.", valueName: "n,..."))
     var isl = CommaList(512)
@@ -71,6 +74,7 @@ struct BenchCommand: ParsableCommand {
 
     mutating func validate() throws {
         _ = try backends.variants()
+        try quantization.check(precision?.values ?? [], hasConfig: config != nil)
         switch (model, config) {
         case (nil, nil), (.some, .some):
             throw ValidationError("Give either --model, or --config with --random-weights.")

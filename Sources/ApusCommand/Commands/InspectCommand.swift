@@ -59,12 +59,16 @@ struct InspectCommand: ParsableCommand {
     @Option(
         name: [.customLong("precision"), .customLong("model-precision"), .customLong("model_precision")],
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
-    var precision: Precision?
+    var precision: WeightPrecision?
+
+    @OptionGroup
+    var quantization: QuantizationFlags
 
     @OptionGroup
     var backends: BackendFlags
 
     mutating func validate() throws {
+        try quantization.check(precision.map { [$0] } ?? [], hasConfig: config != nil)
         guard try backends.variant().backend != .reference || stage == .imported else {
             throw ValidationError("--backend reference runs the graph as imported: add --stage imported.")
         }
@@ -107,7 +111,7 @@ struct InspectCommand: ParsableCommand {
     }
 
     private func inspectEngine(_ path: String) throws {
-        let options = LoadOptions(precision: precision?.element)
+        let options = LoadOptions(precision: precision?.plain?.element)
         guard case .engine(let file) = try ModelSource(path: path, options: options).content else { return }
         guard stage == nil || stage == .engine else {
             throw ApusError(

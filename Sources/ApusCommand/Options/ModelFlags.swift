@@ -19,7 +19,7 @@ struct ModelFlags: ParsableArguments {
     var backends: BackendFlags
 
     @Option(
-        name: [.customLong("context-length"), .customLong("context_length")],
+        name: [.customLong("context-length"), .customLong("context_length"), .customLong("context")],
         help: ArgumentHelp(
             "Tokens of one sequence the KV cache has room for (default: prompt and new tokens).",
             valueName: "n"))

@@ -37,8 +37,7 @@ struct Inspection {
     private static func importModel(_ command: InspectCommand) throws(ApusError) -> ImportedModel {
         if let model = command.model { return try ModelSource(path: model).importedModel() }
         let json = try JSON.parse(contentsOfFile: command.config ?? "")
-        return try Importer.importConfig(
-            json, element: (command.precision ?? Precision(config: json)).element)
+        return try command.quantization.importConfig(json, command.precision, seed: 0)
     }
 
     /// The model after all passes.
@@ -47,7 +46,7 @@ struct Inspection {
         return try Compiler.lower(
             source, weights: weights, info: info,
             options: CompileOptions(
-                precision: command.precision?.element, backend: variant.backend, cache: variant.cache,
+                precision: command.precision?.plain?.element, backend: variant.backend, cache: variant.cache,
                 aliasKVCache: variant.isAliased, exactActivations: variant.isExact,
                 dumpDirectory: command.passFlags.dumpPasses,
                 check: checker?.check))

@@ -6,6 +6,7 @@ struct ModelLoader {
     let source: ModelSource
     private let flags: ModelFlags
     private let isOneOfMany: Bool
+    private let allLogits: Bool
 
     /// Reads config, headers of the weights, and the tokenizer; or the header of an engine.
     /// - Parameters:
@@ -13,12 +14,17 @@ struct ModelLoader {
     ///   - variants: The backends and caches that will be loaded; among several the reference backend computes in
     ///     FP32, whatever the others compute in, and all are compiled, whatever the engine cache holds.
     ///   - requiresTokenizer: Whether a model without a tokenizer is an error.
+    ///   - allLogits: Whether passes give the logits of all tokens.
     /// - Throws: what reading them throws; `.unsupported` for a precision the backend does not compute in.
-    init(_ flags: ModelFlags, _ variants: [Variant], requiresTokenizer: Bool) throws(ApusError) {
+    init(
+        _ flags: ModelFlags, _ variants: [Variant], requiresTokenizer: Bool, allLogits: Bool = false
+    ) throws(ApusError) {
+        self.allLogits = allLogits
         self.flags = flags
         isOneOfMany = variants.count > 1
         let first = variants.first ?? Variant(backend: .plugin, cache: BackendKind.plugin.caches[0])
-        source = try ModelSource(path: flags.model, options: Self.options(flags, first, isOneOfMany))
+        source = try ModelSource(
+            path: flags.model, options: Self.options(flags, first, isOneOfMany, allLogits))
         guard source.tokenizer != nil || !requiresTokenizer else {
             throw ApusError(
                 .notFound,
@@ -34,19 +40,22 @@ struct ModelLoader {
     var tokenizer: Tokenizer? { source.tokenizer }
 
     /// All that decides what an engine holds, the same when a model is opened and when it is loaded.
-    private static func options(_ flags: ModelFlags, _ variant: Variant, _ isOneOfMany: Bool) -> LoadOptions {
+    private static func options(
+        _ flags: ModelFlags, _ variant: Variant, _ isOneOfMany: Bool, _ allLogits: Bool
+    ) -> LoadOptions {
         let isReference = isOneOfMany && variant.backend == .reference
         var options = variant.options(
             precision: isReference ? nil : flags.precision?.element, threads: flags.threads)
         options.tokenizerFolder = flags.tokenizer
         options.engineCache = isOneOfMany ? nil : flags.engineCache.cache
         options.dumpDirectory = flags.passes.dumpPasses
+        options.allLogits = allLogits
         return options
     }
 
     /// Compiles the model for a backend and cache, or loads its engine; shows progress on a terminal.
     func load(_ variant: Variant, batchSize: Int, contextLength: Int?) throws(ApusError) -> LanguageModel {
-        var options = Self.options(flags, variant, isOneOfMany)
+        var options = Self.options(flags, variant, isOneOfMany, allLogits)
         options.batchSize = batchSize
         options.contextLength = contextLength
         let checker = try checker()
@@ -78,7 +87,7 @@ struct ModelLoader {
     /// What would be built for a variant.
     /// - Throws: `.unsupported` for an engine, which is built.
     func dryRun(_ variant: Variant) throws(ApusError) -> DryRunReport {
-        let options = Self.options(flags, variant, isOneOfMany)
+        let options = Self.options(flags, variant, isOneOfMany, allLogits)
         let imported = try source.importedModel()
         return DryRunReport(
             try Compiler.lower(

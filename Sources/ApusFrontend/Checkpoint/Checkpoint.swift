@@ -10,9 +10,12 @@ public struct Checkpoint: WeightSource {
     private let places: [String: Int]
 
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    /// - Parameters:
+    ///   - folder: The folder.
+    ///   - fallback: Name of the file that is opened where neither is there.
     /// - Throws: `.notFound` if the folder or a file is missing, `.invalidInput` for a file that is not what it
     ///   should be.
-    public init(folder: String) throws(ApusError) {
+    public init(folder: String, fallback: String? = nil) throws(ApusError) {
         self.folder = folder
         guard OutputFile.isFolder(folder) else {
             throw ApusError(.notFound, "\(folder): no such folder; check the path")
@@ -25,6 +28,10 @@ public struct Checkpoint: WeightSource {
             places = file.entries.mapValues { _ in 0 }
         } else if OutputFile.exists(index) {
             (files, places) = try Self.shards(folder, index)
+        } else if let fallback, OutputFile.exists("\(folder)/\(fallback)") {
+            let file = try SafetensorsFile(path: "\(folder)/\(fallback)")
+            files = [file]
+            places = file.entries.mapValues { _ in 0 }
         } else if OutputFile.exists("\(folder)/pytorch_model.bin") {
             throw ApusError(
                 .unsupported,

@@ -48,6 +48,5 @@ public enum HarmlessKeys {
     private static let whenFalse: [String: Neutral] = [
         "pretraining_tp": .one, "is_encoder_decoder": .false, "add_cross_attention": .false,
         "cross_attention_hidden_size": .empty, "pruned_heads": .empty, "rope_interleaved": .false,
-        "quantization_config": .empty,
     ]
 }

@@ -69,8 +69,9 @@ public struct RandomWeights: WeightSource {
         }
     }
 
+    /// Writes entries of a table of 4096 numbers, drawn evenly.
     @inline(__always)
-    private static func fill<Bits: FixedWidthInteger>(
+    static func fill<Bits: FixedWidthInteger>(
         _ buffer: UnsafeMutableRawBufferPointer, _ table: [Bits], _ key: UInt64, _ start: Int
     ) {
         let target = buffer.assumingMemoryBound(to: Bits.self)
@@ -98,7 +99,7 @@ public struct RandomWeights: WeightSource {
 
     /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
     @inline(__always)
-    private static func mix(_ value: UInt64) -> UInt64 {
+    static func mix(_ value: UInt64) -> UInt64 {
         var z = value
         z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
@@ -106,7 +107,7 @@ public struct RandomWeights: WeightSource {
     }
 
     /// FNV-1a of the name, mixed with the seed.
-    private static func hash(_ name: String, _ seed: UInt64) -> UInt64 {
+    static func hash(_ name: String, _ seed: UInt64) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
         return mix(hash ^ mix(seed))
@@ -120,7 +121,7 @@ public struct RandomWeights: WeightSource {
     }
 
     /// 4096 numbers that are distributed normally: the middles of as many slices of equal probability.
-    private static let quantiles: [Double] = {
+    static let quantiles: [Double] = {
         let half = (0..<2048).map { index -> Double in
             let probability = (Double(index) + 0.5) / 2048
             var (low, high) = (0.0, 8.0)

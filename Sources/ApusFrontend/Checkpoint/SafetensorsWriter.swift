@@ -1,14 +1,14 @@
-import ApusGraph
-import ApusSupport
+package import ApusGraph
+package import ApusSupport
 
 /// Writes a safetensors file from front to back, without ever holding more than the caller hands it.
-struct SafetensorsWriter {
+package struct SafetensorsWriter {
     private let file: OutputFile
     private let total: Int
 
     /// Starts a file that will hold the tensors in this order.
     /// - Throws: `.io` naming the path.
-    init(path: String, tensors: [(name: String, type: TensorType)]) throws(ApusError) {
+    package init(path: String, tensors: [(name: String, type: TensorType)]) throws(ApusError) {
         var members: [(String, JSONValue)] = [("__metadata__", .object([("format", "pt")]))]
         var offset = 0
         for (name, type) in tensors {
@@ -40,10 +40,10 @@ struct SafetensorsWriter {
     }
 
     /// Appends elements of the tensor that is next.
-    func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) { try file.write(bytes) }
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) { try file.write(bytes) }
 
     /// Completes the file.
-    func finish() throws(ApusError) {
+    package func finish() throws(ApusError) {
         guard file.count == total else {
             throw ApusError(
                 .internal, "\(file.path): expected \(total) bytes in all, \(file.count) were written")

@@ -2,8 +2,8 @@
 ///
 /// Lanes below −87 give 0. Only additions, products and bit patterns: every platform rounds the same way, so a seed
 /// gives the same tokens everywhere, and it costs a tenth of a call to the C library for each lane.
-@inline(__always)
-func exponential(_ x: SIMD8<Float>) -> SIMD8<Float> {
+@inlinable @inline(__always)
+package func exponential(_ x: SIMD8<Float>) -> SIMD8<Float> {
     typealias Lanes = SIMD8<Float>
     // Adding and subtracting 1.5 · 2²³ rounds to an integer, which stays in the low bits of the sum.
     let magic = Lanes(repeating: 12_582_912)

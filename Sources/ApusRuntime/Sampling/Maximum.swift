@@ -1,14 +1,14 @@
 /// The largest of some logits.
-struct Maximum {
+package struct Maximum {
     /// Index of the first logit that has the largest value.
-    var index: Int
+    package var index: Int
     /// The largest value.
-    var value: Float
+    package var value: Float
 
     /// Finds the first largest of `values`; nil if there is none, because one is not a number or no one is finite.
     ///
     /// Cost: one pass for the value and one up to the index, both vectors wide.
-    init?(_ values: UnsafeBufferPointer<Float>) {
+    package init?(_ values: UnsafeBufferPointer<Float>) {
         typealias Lanes = SIMD16<Float>
         let width = Lanes.scalarCount
         guard let base = values.baseAddress else { return nil }
