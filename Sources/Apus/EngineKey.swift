@@ -43,7 +43,8 @@ struct EngineKey: Sendable, Hashable {
             precision: precision ?? .f32, kvCache: options.kvCacheType ?? precision ?? .f32,
             lastTokenOnly: !options.allLogits,
             backend: options.backend,
-            cache: try options.backend.cache(options.cache), aliasKVCache: options.aliasKVCache)
+            cache: try options.backend.cache(options.cache), aliasKVCache: options.aliasKVCache,
+            exactActivations: options.exactActivations)
         lines.append("precision \(precision?.rawValue ?? "of the checkpoint")")
         lines.append("passes \(pipeline) \(Pipeline.standard(pipeline).map(\.name).joined(separator: ","))")
         lines.append("plugins \(options.plugins.all.map(\.id.description).joined(separator: ", "))")

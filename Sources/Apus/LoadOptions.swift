@@ -17,6 +17,8 @@ public struct LoadOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
+    public var exactActivations: Bool
     /// Whether a pass computes the logits of all its tokens, as ``LanguageModel/evaluate(_:comparedWith:options:progress:)``
     /// needs them, and not of the last one only.
     public var allLogits: Bool
@@ -48,8 +50,8 @@ public struct LoadOptions: Sendable {
     /// Makes options; without arguments everything is chosen by model and machine.
     public init(
         precision: ElementType? = nil, kvCacheType: ElementType? = nil, backend: BackendKind = .plugin,
-        cache: CacheKind? = nil, aliasKVCache: Bool = true, allLogits: Bool = false, device: String = "cpu",
-        threads: Int? = nil,
+        cache: CacheKind? = nil, aliasKVCache: Bool = true, exactActivations: Bool = false,
+        allLogits: Bool = false, device: String = "cpu", threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
         plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
@@ -60,6 +62,7 @@ public struct LoadOptions: Sendable {
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.exactActivations = exactActivations
         self.allLogits = allLogits
         self.device = device
         self.threads = threads
@@ -79,8 +82,8 @@ public struct LoadOptions: Sendable {
     public var compile: CompileOptions {
         CompileOptions(
             precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
-            aliasKVCache: aliasKVCache, allLogits: allLogits, passes: passes, dumpDirectory: dumpDirectory,
-            check: check)
+            aliasKVCache: aliasKVCache, exactActivations: exactActivations, allLogits: allLogits, passes: passes,
+            dumpDirectory: dumpDirectory, check: check)
     }
 
     /// Whether somebody watches the passes run, which those of an engine that was kept do not.

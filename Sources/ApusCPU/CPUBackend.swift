@@ -47,7 +47,7 @@ public final class CPUBackend: Backend {
 
     private static let catalog = KernelCatalog(
         [
-            EmbeddingLaunch.entry, LinearLaunch.entry, SwiGLULaunch.entry,
+            EmbeddingLaunch.entry, LinearLaunch.entry, Int8LinearLaunch.entry, SwiGLULaunch.entry,
             GatherLastTokenLaunch.entry, CopyLaunch.entry, CatLaunch.entry, PadLaunch.entry,
             ConvertLaunch.entry, MaskBiasLaunch.entry, KVUpdateLaunch.entry, LogicalNotLaunch.entry,
             WhereLaunch.entry, SoftmaxLaunch.entry, IndexCopyLaunch.entry, RopeLaunch.entry,
@@ -74,6 +74,7 @@ public final class CPUBackend: Backend {
         return switch step.op {
         case "embedding": try EmbeddingLaunch(step, context)
         case "linear": try LinearLaunch(step, context)
+        case "int8_linear": try Int8LinearLaunch(step, context)
         case "swiglu": try SwiGLULaunch(step, context)
         case "gather_last_token": try GatherLastTokenLaunch(step, context)
         case "rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm": try NormLaunch(step, context)

@@ -18,6 +18,8 @@ public struct CompileOptions: Sendable {
     public var cache: CacheKind?
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
+    public var exactActivations: Bool
     /// Whether logits of all tokens are computed, as an evaluation needs them, and not of the last one only.
     public var allLogits: Bool
     /// Passes of the program's own, with their places; the ops they use are those of Apus and of its plugins.
@@ -30,7 +32,8 @@ public struct CompileOptions: Sendable {
     /// Makes options.
     public init(
         precision: ElementType? = nil, kvCacheType: ElementType? = nil, backend: BackendKind = .plugin,
-        cache: CacheKind? = nil, aliasKVCache: Bool = true, allLogits: Bool = false, passes: [ExtraPass] = [],
+        cache: CacheKind? = nil, aliasKVCache: Bool = true, exactActivations: Bool = false,
+        allLogits: Bool = false, passes: [ExtraPass] = [],
         dumpDirectory: String? = nil,
         check: PassManager.Check? = nil
     ) {
@@ -39,6 +42,7 @@ public struct CompileOptions: Sendable {
         self.backend = backend
         self.cache = cache
         self.aliasKVCache = aliasKVCache
+        self.exactActivations = exactActivations
         self.allLogits = allLogits
         self.passes = passes
         self.dumpDirectory = dumpDirectory
@@ -101,7 +105,8 @@ public enum Compiler {
             PipelineOptions(
                 precision: precision, kvCache: kvCache, lastTokenOnly: !options.allLogits,
                 backend: options.backend, cache: cache,
-                aliasKVCache: options.aliasKVCache), with: options.passes)
+                aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations),
+            with: options.passes)
         let (lowered, reports) = try manager.run(graph, steps.map(\.pass))
         // A layer without a KV cache beside layers with one would decode wrongly, and silently.
         let missed = reports.flatMap(\.attention).filter { $0.reason != nil }
@@ -139,7 +144,8 @@ public enum Compiler {
         let origin = EngineOrigin(
             device: backend.name, weightLayout: backend.weightLayout, attention: options.backend.rawValue,
             cache: try options.backend.cache(options.cache).rawValue,
-            report: lowered.passes.flatMap(\.attention).map(\.description),
+            report: lowered.passes.flatMap(\.attention).map(\.description)
+                + lowered.passes.flatMap(\.remarks),
             importHash: try importHash(of: graph, weights),
             sources: WeightGraph.text(of: lowered.graph, outputs: values))
         return Engine(

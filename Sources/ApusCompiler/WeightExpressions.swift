@@ -10,7 +10,7 @@ struct WeightExpressions {
     /// The ops that can be evaluated while packing.
     private static let foldable: Set<String> = [
         "parameter", "constant", "cat", "transpose", "permute", "view", "unsqueeze", "slice", "to",
-        "rope_table",
+        "rope_table", "dequantize",
     ]
 
     private let graph: Graph

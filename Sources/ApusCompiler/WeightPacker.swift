@@ -50,6 +50,7 @@ struct WeightPacker {
         case "constant": packConstant(node, type, base)
         case "view", "unsqueeze": try pack(try operand(node, 0), into: destination)
         case "rope_table": try packRopeTable(node, type, base)
+        case "dequantize": try packDequantized(node, type, base)
         case "cat" where leadingCount(of: node, type) == 1:
             var offset = 0
             for case let part? in node.operands {
@@ -62,14 +63,14 @@ struct WeightPacker {
         }
     }
 
-    private func operand(_ node: Node, _ index: Int) throws(ApusError) -> Value {
+    func operand(_ node: Node, _ index: Int) throws(ApusError) -> Value {
         guard index < node.operands.count, let value = node.operands[index] else {
             throw ApusError(.internal, "op \(node.op) has no operand \(index)")
         }
         return value
     }
 
-    private func byteCount(of value: Value) throws(ApusError) -> Int {
+    func byteCount(of value: Value) throws(ApusError) -> Int {
         let type = graph.type(of: value)
         guard let shape = type.constantShape else {
             throw ApusError(.internal, "weight expression of symbolic shape \(type)")
@@ -118,8 +119,10 @@ struct WeightPacker {
                 }
             } else if type.element == .i32 {
                 (base + index * 4).storeBytes(of: Int32(clamping: Int(value)), as: Int32.self)
-            } else {
+            } else if type.element == .i64 {
                 (base + index * 8).storeBytes(of: Int64(value), as: Int64.self)
+            } else {
+                (base + index).storeBytes(of: UInt8(truncatingIfNeeded: Int(value)), as: UInt8.self)
             }
         }
     }

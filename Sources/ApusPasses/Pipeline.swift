@@ -14,11 +14,14 @@ public struct PipelineOptions: Sendable, Hashable {
     public var cache: CacheKind
     /// Whether static caches are updated in place where that is proven to be right.
     public var aliasKVCache: Bool
+    /// Whether products with quantised weights keep their inputs in FP32, rather than round them to 8 bits.
+    public var exactActivations: Bool
 
     /// Makes options; without a cache, the backend's first.
     public init(
         precision: ElementType = .f32, kvCache: ElementType = .f32, lastTokenOnly: Bool = true,
-        backend: BackendKind = .plugin, cache: CacheKind? = nil, aliasKVCache: Bool = true
+        backend: BackendKind = .plugin, cache: CacheKind? = nil, aliasKVCache: Bool = true,
+        exactActivations: Bool = false
     ) {
         self.precision = precision
         self.kvCache = kvCache
@@ -26,6 +29,7 @@ public struct PipelineOptions: Sendable, Hashable {
         self.backend = backend
         self.cache = cache ?? backend.caches[0]
         self.aliasKVCache = aliasKVCache
+        self.exactActivations = exactActivations
     }
 }
 
@@ -80,6 +84,7 @@ public enum Pipeline {
         Step(.canonicalise, ConstantFold(), "patterns meet scalars as constants, not as computations"),
         Step(.canonicalise, foldIdentities, "patterns meet no step that does nothing"),
         Step(.canonicalise, canonicalizeLinear, "later passes know one op for a product with a weight"),
+        Step(.canonicalise, MergeEqualOrders(), "what reads one order is then a common subexpression"),
         Step(.canonicalise, CommonSubexpressions(), "one value has one handle, which patterns compare"),
         Step(.canonicalise, DeadCode(), "single use means a single use that counts"),
         Step(.canonicalise, normalizeSDPA, "one op to look at, after the steps around it are in one form"),
@@ -134,6 +139,9 @@ public enum Pipeline {
             steps.append(Step(.cache, LastTokenLogits(), "at the end, when few ops are left to look through"))
         }
         steps += [
+            Step(
+                .quantise, QuantizedLinear(hasExactActivations: options.exactActivations),
+                "after the last pass that looks at linears or joins them"),
             Step(
                 .quantise, AssignWeightTypes(precision: options.precision, kvCache: options.kvCache),
                 "after the last pass that moves or joins weights"),

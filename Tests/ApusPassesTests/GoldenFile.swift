@@ -7,7 +7,7 @@ import Foundation
 ///
 /// Lines `// key: value` come first: `pass` (or `pipeline`), `case`, and if needed `precision`, `kv-cache`,
 /// `backend`, `cache` and `alias` (`off`) of a pipeline, `tolerance` (of the largest value), `compare` (`prefill`: do
-/// not try a decode step; `logits`: the first output alone). Then `// --- before`, the graph, and
+/// not try a decode step; `logits`: the first output alone), `weights` (`seeded`: the pass sees values). Then `// --- before`, the graph, and
 /// `// --- after` with the graph or `// --- after: unchanged`.
 struct GoldenFile: Sendable, CustomStringConvertible {
     let path: String

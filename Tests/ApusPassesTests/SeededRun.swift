@@ -2,7 +2,8 @@ import ApusGraph
 import ApusReference
 import ApusSupport
 
-/// Weights that depend on their name and position alone: multiples of 1/64, which every precision holds.
+/// Weights that depend on their name and position alone: multiples of 1/64, which every precision holds; codes below 16;
+/// orders that run backwards.
 struct SeededWeights: WeightSource {
     let types: [String: TensorType]
 
@@ -10,7 +11,8 @@ struct SeededWeights: WeightSource {
         var types: [String: TensorType] = [:]
         for node in graph.nodes {
             if case .string(let name)? = node.attributes["name"], node.op == "parameter" {
-                types[name] = TensorType(.f32, graph.type(of: node.result).shape)
+                let type = graph.type(of: node.result)
+                types[name] = TensorType(type.element.isFloat ? .f32 : type.element, type.shape)
             }
         }
         self.types = types
@@ -22,15 +24,20 @@ struct SeededWeights: WeightSource {
         of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
     ) throws(ApusError) {
         let count = types[name]?.constantShape?.reduce(1, *) ?? 0
-        let values = Seeded.numbers(name, count)
-        let bytes = values.flatMap { value in
-            let bits = value.bitPattern
-            return (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
+        let bytes: [UInt8]
+        switch types[name]?.element {
+        case .u8: bytes = Seeded.integers(name, count, below: 16).map { UInt8($0) }
+        case .i64: bytes = (0..<count).flatMap { Self.bytes(UInt64(count - 1 - $0)) }
+        default: bytes = Seeded.numbers(name, count).flatMap { Self.bytes($0.bitPattern) }
         }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
         defer { buffer.deallocate() }
         buffer.copyBytes(from: bytes)
         try body(UnsafeRawBufferPointer(buffer))
+    }
+
+    private static func bytes<Bits: FixedWidthInteger>(_ bits: Bits) -> [UInt8] {
+        (0..<Bits.bitWidth / 8).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
     }
 }
 

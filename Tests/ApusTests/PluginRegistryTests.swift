@@ -33,7 +33,7 @@ struct NamedPlugin: Plugin {
         #expect(
             throws: ApusError(
                 .notFound,
-                "the engine needs plugin 'Half' version 3, which is not registered (registered: AttentionPlugin 2): "
+                "the engine needs plugin 'Half' version 3, which is not registered (registered: AttentionPlugin 2, Int4GroupwiseGemm 1): "
                     + "register it before the engine is compiled, loaded or run")
         ) { try PluginRegistry.standard.check(Self.plan([half])) }
         let old = try PluginRegistry([NamedPlugin(), NamedPlugin(version: 2)])

@@ -27,6 +27,11 @@ struct BackendFlags: ParsableArguments {
         help: "Copy static caches in every step, as their graphs say, instead of updating them in place.")
     var copiesCaches = false
 
+    @Flag(
+        name: [.customLong("exact-activations"), .customLong("exact_activations")],
+        help: "Multiply quantised weights with FP32 inputs instead of inputs rounded to 8 bits.")
+    var exactActivations = false
+
     mutating func validate() throws {
         // Whoever has the flags knows which backends stand in for none.
         if backend != nil { _ = try variants() }
@@ -47,7 +52,7 @@ struct BackendFlags: ParsableArguments {
                 if kind.caches.contains(cache) {
                     variants.append(
                         Variant(
-                            backend: kind, cache: cache, isAliased: !copiesCaches,
+                            backend: kind, cache: cache, isAliased: !copiesCaches, isExact: exactActivations,
                             kvCacheType: kind == .reference ? nil : kvCacheType?.element))
                 } else if !isList {
                     throw Self.refusal(kind.rawValue, cache.rawValue)
@@ -86,6 +91,12 @@ struct BackendFlags: ParsableArguments {
                 "\(path): expected a backend and a cache that this version knows, got \(origin.attention) with "
                     + "\(origin.cache); compile the model anew")
         }
+        guard !exactActivations else {
+            throw ApusError(
+                .mismatch,
+                "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag"
+            )
+        }
         let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element)
         let isConfirmed =
             backend.map { $0.values == [kind] } ?? true
@@ -117,6 +128,8 @@ struct Variant: Equatable, Sendable {
     var cache: CacheKind
     /// Whether a static cache is updated in place.
     var isAliased = true
+    /// Whether inputs of quantised weights stay FP32.
+    var isExact = false
     /// Element type of the cache; nil is that of the weights.
     var kvCacheType: ElementType?
 
@@ -139,7 +152,8 @@ struct Variant: Equatable, Sendable {
     ) -> LoadOptions {
         LoadOptions(
             precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
-            aliasKVCache: isAliased, threads: threads, batchSize: batchSize, contextLength: contextLength)
+            aliasKVCache: isAliased, exactActivations: isExact, threads: threads, batchSize: batchSize,
+            contextLength: contextLength)
     }
 }
 

@@ -47,7 +47,8 @@ struct Inspection {
             source, weights: weights, info: info,
             options: CompileOptions(
                 precision: command.precision?.plain?.element, backend: variant.backend, cache: variant.cache,
-                aliasKVCache: variant.isAliased, dumpDirectory: command.passFlags.dumpPasses,
+                aliasKVCache: variant.isAliased, exactActivations: variant.isExact,
+                dumpDirectory: command.passFlags.dumpPasses,
                 check: checker?.check))
     }
 

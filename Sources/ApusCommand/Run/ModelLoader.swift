@@ -94,7 +94,8 @@ struct ModelLoader {
                 imported.graph, weights: imported.weights, info: info,
                 options: CompileOptions(
                     precision: options.precision, backend: options.backend, cache: options.cache,
-                    aliasKVCache: options.aliasKVCache)), info: info,
+                    aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations)),
+            info: info,
             sourceNodes: imported.graph.nodes.count)
     }
 
@@ -125,7 +126,7 @@ struct ModelLoader {
             imported.graph, weights: imported.weights, info: info,
             options: CompileOptions(
                 precision: options.precision, backend: options.backend, cache: options.cache,
-                aliasKVCache: options.aliasKVCache))
+                aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations))
         for pass in lowered.passes {
             let change =
                 pass.hasChanged ? "\(pass.nodeCountBefore) → \(pass.nodeCountAfter) nodes" : "no change"

@@ -43,7 +43,12 @@ struct SummaryRun {
         guard variants.count > 1 else { return variants }
         return variants.flatMap { variant in
             variant.cache.isStatic && variant.isAliased
-                ? [variant, Variant(backend: variant.backend, cache: variant.cache, isAliased: false)]
+                ? [
+                    variant,
+                    Variant(
+                        backend: variant.backend, cache: variant.cache, isAliased: false,
+                        isExact: variant.isExact),
+                ]
                 : [variant]
         }
     }

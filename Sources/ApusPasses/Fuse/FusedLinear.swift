@@ -18,13 +18,15 @@ extension GraphEditor {
     /// Builds one linear that computes all projections of `x` side by side, and a slice of it for each.
     ///
     /// The slices take the names of the projections; the linear and its weight are called `name` beside them.
-    /// Returns nil unless all weights have a constant number of rows.
+    /// Returns nil unless all weights have a constant number of rows, and all or none are codes, of one form.
     func fusedLinear(_ x: Value, _ parts: [Projection], name: String) throws(ApusError) -> [Value]? {
         var sizes: [Int] = []
         for part in parts {
             guard let size = type(of: part.weight).shape.first?.constant else { return nil }
             sizes.append(size)
         }
+        // Joined with others, codes would have to be dequantized.
+        guard Set(parts.map { QuantizedWeight($0.weight, self)?.form }).count == 1 else { return nil }
         let name = parts.first.flatMap { siblingName(of: $0.result, name) }
         let weight = try add(
             "cat", parts.map(\.weight), ["dim": 0], name: name.map { $0 + ".weight" })

@@ -69,11 +69,11 @@ final class GraphEditor {
 
     func type(of value: Value) -> TensorType { graph.type(of: value) }
 
-    /// Whether the value is computed from parameters and constants alone, by moving their elements.
+    /// Whether the value is computed from parameters and constants alone, by moving or dequantizing their elements.
     func isWeight(_ value: Value) -> Bool {
         guard let node = producer(of: value) else { return false }
         if node.op == "parameter" || node.op == "constant" { return true }
-        guard weightOps.contains(node.op) else { return false }
+        guard weightOps.contains(node.op) || node.op == "dequantize" else { return false }
         return node.operands.allSatisfy { $0.map(isWeight) ?? true }
     }
 

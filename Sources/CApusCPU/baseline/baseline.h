@@ -11,6 +11,10 @@ size_t apus_baseline_linear_scratch_bytes(size_t m, size_t n, size_t k);
 void apus_baseline_linear(const apus_linear *a, size_t n0, size_t n1, void *scratch);
 size_t apus_baseline_packed_linear_scratch_bytes(size_t m, size_t k);
 void apus_baseline_packed_linear(const apus_packed_linear *a, size_t n0, size_t n1, void *scratch);
+void apus_baseline_quantize_rows(const apus_quantized_linear *a, size_t m0, size_t m1);
+void apus_baseline_quantized_linear(const apus_quantized_linear *a, size_t n0, size_t n1);
+size_t apus_baseline_exact_linear_scratch_bytes(size_t m, size_t n, size_t k);
+void apus_baseline_exact_linear(const apus_quantized_linear *a, size_t n0, size_t n1, void *scratch);
 size_t apus_baseline_matmul_scratch_bytes(size_t m, size_t n, size_t k);
 void apus_baseline_matmul(const apus_matmul *a, size_t n0, size_t n1, void *scratch);
 void apus_baseline_softmax(const float *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t cols);
@@ -51,6 +55,7 @@ size_t apus_baseline_argmax(const float *x, size_t n);
 float apus_baseline_max(const float *x, size_t n);
 uint64_t apus_baseline_stream_read(const void *p, size_t bytes);
 uint64_t apus_baseline_fma_probe(size_t iterations);
+uint64_t apus_baseline_dot_probe(size_t iterations);
 
 /// The table of the functions above.
 extern const apus_kernels apus_baseline_kernels;

@@ -6,6 +6,10 @@ const apus_kernels apus_baseline_kernels = {
     .linear = apus_baseline_linear,
     .packed_linear_scratch_bytes = apus_baseline_packed_linear_scratch_bytes,
     .packed_linear = apus_baseline_packed_linear,
+    .quantize_rows = apus_baseline_quantize_rows,
+    .quantized_linear = apus_baseline_quantized_linear,
+    .exact_linear_scratch_bytes = apus_baseline_exact_linear_scratch_bytes,
+    .exact_linear = apus_baseline_exact_linear,
     .matmul_scratch_bytes = apus_baseline_matmul_scratch_bytes,
     .matmul = apus_baseline_matmul,
     .softmax = apus_baseline_softmax,
@@ -31,4 +35,5 @@ const apus_kernels apus_baseline_kernels = {
     .max = apus_baseline_max,
     .stream_read = apus_baseline_stream_read,
     .fma_probe = apus_baseline_fma_probe,
+    .dot_probe = apus_baseline_dot_probe,
 };

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "apus_panels.h"
+#include "apus_quantized.h"
 #include "apus_spin.h"
 #include "apus_strided.h"
 #include "apus_topology.h"
@@ -110,6 +111,29 @@ typedef struct {
     float *y;           ///< f32 [m, n] output
     size_t ldy;         ///< elements between rows of `y`
 } apus_packed_linear;
+/// y[m, n] = sum over k of x[m, k] * (code[n, k] - zero) * scale, plus bias[n].
+///
+/// Codes, scales and zero points lie in panels of 16 features, as `apus_pack_codes` and `apus_pack_groups` make
+/// them. `group` inputs share a scale and a zero point: a divisor of k and a multiple of 8, or k itself.
+typedef struct {
+    const void *codes;       ///< packed codes of [n, k]
+    int32_t bits;            ///< 4 or 8
+    size_t n;                ///< output features
+    size_t k;                ///< input features
+    size_t group;            ///< inputs that share a scale
+    const void *scales;      ///< scale_dtype, packed [k / group, n]
+    apus_dtype scale_dtype;  ///< element type of `scales`
+    const uint8_t *zeros;    ///< u8, packed [k / group, n]; NULL means 8 (4 bits) or 128 (8 bits)
+    const float *bias;       ///< f32 [n], or NULL
+    const float *x;          ///< f32 [m, k] input
+    size_t ldx;              ///< elements between rows of `x`
+    size_t m;                ///< rows (tokens)
+    int8_t *x_codes;         ///< i8 [m, apus_quantized_row_bytes]: the rows rounded by `quantize_rows`
+    float *x_scales;         ///< f32 [m, apus_quantized_pieces]: what their codes are multiplied by
+    int32_t *x_starts;       ///< i32 [m, apus_quantized_pieces]: what sums of products begin with
+    float *y;                ///< f32 [m, n] output
+    size_t ldy;              ///< elements between rows of `y`
+} apus_quantized_linear;
 
 /// y[m, n] = sum over k of a[m, k] * b[k, n]: a product of activations. For b[n, k] see `apus_linear`.
 typedef struct {
@@ -213,6 +237,17 @@ typedef struct {
     /// Computes columns [n0, n1) of all rows; n0 is a multiple of APUS_PANEL, n1 too or n. The weights are read once for
     /// a few rows, once for each block of rows beyond. A row has the same bits among any number of rows.
     void (*packed_linear)(const apus_packed_linear *a, size_t n0, size_t n1, void *scratch);
+    /// Rounds rows [m0, m1) of x to 8 bits: x_codes, x_scales and x_starts, for `quantized_linear` of the same set.
+    /// Each piece of up to 128 inputs of a group has a scale of its own. An infinity or NaN makes its piece NaN.
+    void (*quantize_rows)(const apus_quantized_linear *a, size_t m0, size_t m1);
+    /// Computes columns [n0, n1) of all rows from rounded rows; n0 is a multiple of 16. Sums of a piece are
+    /// exact integers. An element has the same bits whatever the ranges and rows.
+    void (*quantized_linear)(const apus_quantized_linear *a, size_t n0, size_t n1);
+    /// Scratch bytes `exact_linear` needs for a shape.
+    size_t (*exact_linear_scratch_bytes)(size_t m, size_t n, size_t k);
+    /// Computes columns [n0, n1) of all rows from x as it is; n0 is a multiple of 16. Up to 4 rows share one read
+    /// of the codes and each gets the same bits as alone; more run as a blocked product with FP32 weights.
+    void (*exact_linear)(const apus_quantized_linear *a, size_t n0, size_t n1, void *scratch);
 
     /// Scratch bytes `matmul` needs for a shape.
     size_t (*matmul_scratch_bytes)(size_t m, size_t n, size_t k);
@@ -286,6 +321,8 @@ typedef struct {
     /// Runs independent multiply-adds in registers and returns how many FP operations that was (probe of
     /// peak).
     uint64_t (*fma_probe)(size_t iterations);
+    /// The same with the 8-bit products of `quantized_linear`; returns how many integer operations that was.
+    uint64_t (*dot_probe)(size_t iterations);
 } apus_kernels;
 
 /// y = f(x) over the elements of a nest. Views: y, x. See apus_strided.h.

@@ -203,3 +203,5 @@ INLINE vf v_sums(const vf r[VW]) {
     const vf even = _mm256_shuffle_ps(twos[0], twos[1], 0x88), odd = _mm256_shuffle_ps(twos[0], twos[1], 0xdd);
     return _mm256_permutevar8x32_ps(_mm256_add_ps(even, odd), _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7));
 }
+
+#include "avx2_integers.h"

@@ -179,3 +179,5 @@ INLINE vf v_sums(const vf r[VW]) {
     }
     return v_add_either(0x5555, twos[0], twos[1], _mm512_permutex2var_ps(twos[0], by1, twos[1]));
 }
+
+#include "avx512_integers.h"

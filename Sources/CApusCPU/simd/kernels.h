@@ -8,6 +8,7 @@
 #include "../attention.h"
 #include "../baseline/baseline.h"
 #include "../panels.h"
+#include "../quantized.h"
 #include "tables.h"
 
 #include "common.h"
@@ -36,6 +37,9 @@
 #include "matmul.h"
 
 #include "attention_scores.h"
+#include "quantize_rows.h"
+#include "quantized_linear.h"
+#include "exact_linear.h"
 
 #include "attention.h"
 #include "attention_decode.h"

@@ -140,3 +140,5 @@ INLINE void v_transpose(vf r[VW]) {
 
 /// Lane i is the sum of the lanes of vector i.
 INLINE vf v_sums(const vf r[VW]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
+
+#include "neon_integers.h"

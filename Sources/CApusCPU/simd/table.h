@@ -7,6 +7,10 @@ const apus_kernels KERNEL_TABLE = {
     .linear = linear,
     .packed_linear_scratch_bytes = packed_linear_scratch_bytes,
     .packed_linear = packed_linear,
+    .quantize_rows = quantize_rows,
+    .quantized_linear = quantized_linear,
+    .exact_linear_scratch_bytes = exact_linear_scratch_bytes,
+    .exact_linear = exact_linear,
     .matmul_scratch_bytes = matmul_scratch_bytes,
     .matmul = matmul,
     .softmax = softmax,
@@ -32,4 +36,5 @@ const apus_kernels KERNEL_TABLE = {
     .max = max,
     .stream_read = stream_read,
     .fma_probe = fma_probe,
+    .dot_probe = dot_probe,
 };
