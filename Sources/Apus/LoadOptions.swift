@@ -82,8 +82,8 @@ public struct LoadOptions: Sendable {
     public var compile: CompileOptions {
         CompileOptions(
             precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
-            aliasKVCache: aliasKVCache, exactActivations: exactActivations, allLogits: allLogits, passes: passes,
-            dumpDirectory: dumpDirectory, check: check)
+            aliasKVCache: aliasKVCache, exactActivations: exactActivations, allLogits: allLogits,
+            passes: passes, dumpDirectory: dumpDirectory, check: check)
     }
 
     /// Whether somebody watches the passes run, which those of an engine that was kept do not.

@@ -40,7 +40,9 @@ extension Compiler {
     }
 
     /// A hash of all that an imported graph computes, of the names of its weights, and of the values that passes may
-    /// have drawn conclusions from: masks and indices among the parameters. Codes of weights are no such values.
+    /// have drawn conclusions from: masks and indices among the parameters.
+    ///
+    /// Codes of weights are no such values.
     static func importHash(of graph: Graph, _ source: any WeightSource) throws(ApusError) -> UInt64 {
         var text = graph.text()
         let codes = Set(

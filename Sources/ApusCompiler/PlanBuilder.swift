@@ -142,7 +142,9 @@ struct PlanBuilder {
                 type: graph.type(of: value), packing: packing))
     }
 
-    /// The element type in which a value is at hand. A weight is not laid out yet: its kernel decides how.
+    /// The element type in which a value is at hand.
+    ///
+    /// A weight is not laid out yet: its kernel decides how.
     private mutating func storedElement(of value: Value) -> ElementType {
         expressions[value] ? graph.type(of: value).element : tensors[tensor(of: value)].type.element
     }

@@ -6,7 +6,9 @@ public struct OperandForm: Sendable {
     public let allowsNarrow: Bool
     /// Whether the operand is added to scores, so that a boolean mask becomes 0 where it is true and −∞ elsewhere.
     public let isBias: Bool
-    /// The order in which the kernel reads a stored weight; nil for row-major. What the pass computes is never packed.
+    /// The order in which the kernel reads a stored weight; nil for row-major.
+    ///
+    /// What the pass computes is never packed.
     public let packing: (any WeightPacking)?
     /// Whether the kernel reads elements that lie like this.
     public let accepts: @Sendable (Layout, TensorType) -> Bool

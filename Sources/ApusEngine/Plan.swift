@@ -27,7 +27,7 @@ public struct Plan: Sendable {
         public let storage: Storage
         /// How its elements lie in the memory of its root.
         public let layout: Layout
-        /// Name of the ``WeightPacking`` of a stored weight; its kernels read no layout then. Nil for row-major.
+        /// Name of the ``WeightPacking`` of a stored weight, whose kernels read no layout then; nil for row-major.
         public let packing: String?
 
         /// Describes a tensor; it is dense unless a layout is given.

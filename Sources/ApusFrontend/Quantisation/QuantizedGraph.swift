@@ -2,7 +2,7 @@ import ApusGraph
 import ApusSupport
 
 extension Graph {
-    /// The graph with the weights of some linear layers as codes, scales and zero points:
+    /// The graph with the weights of some linear layers as codes, scales and zero points.
     ///
     ///     %w = parameter P.weight ; %y = linear(%x, %w, %b)
     ///         →     %w = dequantize(parameter P.weight.codes, parameter P.weight.scales, …) ; %y = linear(%x, %w, %b)

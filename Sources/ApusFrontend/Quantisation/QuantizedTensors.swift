@@ -3,7 +3,9 @@ import ApusSupport
 
 /// The tensors of a checkpoint that hold one quantised weight W[N, K], and how they are laid out.
 struct QuantizedTensors: Sendable {
-    /// Where the codes lie. In a 32-bit word the first of its codes has the lowest bits.
+    /// Where the codes lie.
+    ///
+    /// In a 32-bit word the first of its codes has the lowest bits.
     enum CodeLayout: Sendable {
         /// GPTQ: i32[K·bits/32, N], a word holds codes of consecutive columns.
         case wordsOfColumns
