@@ -85,10 +85,14 @@ extension EndToEndTests {
         let flags = command == "bench" ? ["--random-weights", "--isl", "1", "--osl", "1"] : []
         for (size, message) in [
             ("24", "groups of 24 do not divide the columns of 35 layers; choose another group size"),
-            ("128", "'model.layers.4.mlp.down_proj' has 608 columns"), ("0", "expected a count of at least 1, got 0"),
+            ("128", "'model.layers.4.mlp.down_proj' has 608 columns"),
+            ("0", "expected a count of at least 1, got 0"),
         ] {
             let outcome = try apus(
-                [command, "--config", "\(Self.demo)/config.json", "--precision", "INT4", "--group-size", size] + flags)
+                [
+                    command, "--config", "\(Self.demo)/config.json", "--precision", "INT4", "--group-size",
+                    size,
+                ] + flags)
             #expect(outcome.status != 0 && outcome.output == "")
             #expect(outcome.diagnostics.contains(message), "\(outcome.diagnostics)")
         }
