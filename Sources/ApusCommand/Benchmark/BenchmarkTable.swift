@@ -9,7 +9,7 @@ struct BenchmarkTable {
 
     /// Writes the table, or one JSON object, to standard output; a row of the table as soon as it is there.
     func run() throws {
-        let threadCounts = command.threads?.values ?? [Topology.physicalCoreCount()]
+        let threadCounts = command.threads?.values ?? [Topology.defaultThreadCount()]
         // The machine is measured with all the threads that the rows use, before a model takes its memory.
         var machines: [Int: Machine] = [:]
         for count in threadCounts { machines[count] = try Machine(CPUBackend(threads: count)) }
