@@ -78,6 +78,7 @@ struct BenchmarkTable {
             model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
         }
         bar?.finish()
+        Warnings.tell(model.warnings)
         for threads in threadCounts {
             for setting in settings {
                 bar?.progress(
