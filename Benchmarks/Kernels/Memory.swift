@@ -49,7 +49,9 @@ struct Memory {
 struct Stream {
     private let memory: Memory
 
-    /// A stream of elements between -1 and 1. Bytes are those of small floats, so that the FP32 scales of a cache may be
+    /// A stream of elements between -1 and 1.
+    ///
+    /// Bytes are those of small floats, so that the FP32 scales of a cache may be
     /// among them: large ones would make scores whose exponentials are subnormal, which are slow.
     init(of type: apus_dtype, _ kernels: apus_kernels) throws {
         memory = try Memory(byteCount: Self.byteCount)
