@@ -137,7 +137,8 @@ public final class LanguageModel: @unchecked Sendable {
         let compute = try Self.compile(model, options, progress)
         self.init(
             compute, info: model.info, generation: model.generation, tokenizer: tokenizer, options: options,
-            loadSeconds: loadSeconds, buildSeconds: (ContinuousClock.now - start) / .seconds(1), warnings: [])
+            loadSeconds: loadSeconds, buildSeconds: (ContinuousClock.now - start) / .seconds(1),
+            warnings: model.notes)
     }
 
     private init(

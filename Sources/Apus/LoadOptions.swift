@@ -105,6 +105,7 @@ public struct LoadOptions: Sendable {
             throw ApusError(
                 .unsupported, "kvCacheType: the reference backend keeps no keys and values; leave it out")
         }
+        if let threads { try ThreadPool.check(threads) }
         for (name, value) in [("batchSize", batchSize), ("contextLength", contextLength), ("chunk", chunk)] {
             guard let value, value < 1 else { continue }
             throw ApusError(.invalidInput, "\(name): expected at least 1, got \(value)")

@@ -114,9 +114,10 @@ public struct ModelSource: Sendable {
             let tokenizer = try Tokenizer.load(file)
             // The folder tells best what is missing.
             if tokenizer == nil, options.requiresTokenizer || options.tokenizerFolder != nil { return nil }
+            let notes = try Importer.notes(ofCheckpoint: folder)
             self.init(
                 path: folder, content: .engine(file), tokenizer: tokenizer, tokenizerFolder: nil,
-                warnings: warnings, slot: slot, start: start)
+                warnings: warnings + notes, slot: slot, start: start)
         } catch {
             warnings.append(EngineCache.warning(error))
             return nil
@@ -140,8 +141,8 @@ public struct ModelSource: Sendable {
         }
         self.init(
             path: folder, content: .imported(imported), tokenizer: tokenizer,
-            tokenizerFolder: tokenizer == nil ? nil : tokenizerFolder, warnings: warnings, slot: slot,
-            start: start)
+            tokenizerFolder: tokenizer == nil ? nil : tokenizerFolder, warnings: warnings + imported.notes,
+            slot: slot, start: start)
     }
 
     private init(
@@ -211,7 +212,9 @@ public struct ModelSource: Sendable {
 
     /// The folder imported, after its engine in the cache turned out to be damaged.
     func imported(_ options: LoadOptions, warning: String) throws(ApusError) -> ModelSource {
-        try ModelSource(folder: path, options, slot: cacheSlot, warnings: warnings + [warning], .now)
+        let notes = try Importer.notes(ofCheckpoint: path)
+        let others = warnings.filter { !notes.contains($0) }
+        return try ModelSource(folder: path, options, slot: cacheSlot, warnings: others + [warning], .now)
     }
 
     /// What the model is.

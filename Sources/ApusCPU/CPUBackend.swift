@@ -15,7 +15,7 @@ public final class CPUBackend: Backend {
 
     /// Chooses kernels and starts threads.
     /// - Parameters:
-    ///   - threads: Number of threads; nil is one for each physical core.
+    ///   - threads: Number of threads, of ``ThreadPool/counts``; nil is ``Topology/defaultThreadCount()``.
     ///   - instructionSet: Kernels to use; nil is what `APUS_CPU` names, else the best the processor has.
     /// - Throws: `.invalidInput` or `.unsupported` for a value this machine cannot serve.
     public init(threads: Int? = nil, instructionSet: InstructionSet? = nil) throws(ApusError) {
@@ -26,7 +26,7 @@ public final class CPUBackend: Backend {
         }
         self.instructionSet = set
         self.kernels = kernels
-        threadCount = threads ?? Topology.physicalCoreCount()
+        threadCount = threads ?? Topology.defaultThreadCount()
         pool = try ThreadPool(count: threadCount)
     }
 

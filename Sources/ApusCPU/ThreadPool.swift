@@ -16,16 +16,24 @@ protocol PoolJob: AnyObject {
 
 /// A few threads that run one job at a time together, with a barrier between its steps.
 ///
-/// The calling thread is worker 0; the others are pinned, spin for a moment between jobs, then sleep, so that an
-/// idle pool costs nothing. A join costs a fraction of a microsecond, where a task group costs several.
+/// The calling thread is worker 0; the others spin for a moment between jobs, then sleep, so that an idle pool costs
+/// nothing. A join costs a fraction of a microsecond, where a task group costs several. A pool of one thread for each
+/// core keeps each on its own; smaller ones leave the choice to the system, since other pools and processes run too, and
+/// larger ones give up their core as soon as they wait.
 public final class ThreadPool: @unchecked Sendable {
+    /// The numbers of threads that a pool may have.
+    public static let counts = 1...1024
+
     /// Number of workers, the caller included.
     public let count: Int
 
-    /// Spins before a waiting worker sleeps: some 100 µs, longer than a token's sampling takes.
-    private static let spinsBeforeSleep = 4000
-    /// Spins in a barrier before the thread offers its core, for pools larger than the machine.
-    private static let spinsBeforeYield = 2000
+    /// How long a worker spins before it sleeps, longer than a token's sampling takes.
+    private static let spinTime = Duration.microseconds(150)
+    /// Spins before a waiting thread offers its core to another: some 100 µs, for cores that other processes use too,
+    /// or next to none where threads wait for cores.
+    private let spinsBeforeYield: Int
+    /// Whether there are more workers than cores.
+    private let isCrowded: Bool
 
     private let generation = PaddedCounter()
     private let pending = PaddedCounter()
@@ -33,24 +41,34 @@ public final class ThreadPool: @unchecked Sendable {
     private let arrived = PaddedCounter()
     private let barrierGeneration = PaddedCounter()
     private let stop = PaddedCounter()
+    /// Held by the caller whose job runs.
+    private let turn = Mutex<Void>(())
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private unowned(unsafe) var job: (any PoolJob)?
-    private var threads: [pthread_t] = []
+    /// The threads of workers 1 and up.
+    private(set) var threads: [pthread_t] = []
+    /// The processors that the other workers leave to the caller; empty if they run anywhere.
+    private let callersCore: [Int32]
 
     /// Starts `count - 1` threads.
-    /// - Throws: `.invalidInput` for a count below 1, `.outOfMemory` if the system refuses a thread.
-    public init(count: Int) throws(ApusError) {
-        guard (1...1024).contains(count) else {
-            throw ApusError(.invalidInput, "threads: expected 1…1024, got \(count)")
-        }
+    /// - Throws: `.invalidInput` for a count outside ``counts``, `.outOfMemory` if the system refuses a thread.
+    public convenience init(count: Int) throws(ApusError) {
+        try self.init(count: count, cores: Topology.physicalCores())
+    }
+
+    /// - Parameter cores: The processors of each core there is; none if that is unknown.
+    init(count: Int, cores: [[Int32]]) throws(ApusError) {
+        try Self.check(count)
         self.count = count
+        isCrowded = count > max(cores.count, 1) && !cores.isEmpty
+        spinsBeforeYield = isCrowded ? 16 : 2000
+        let isPinned = count == cores.count
+        callersCore = isPinned ? cores[0] : []
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
-        let cores = Topology.allowedCores()
         for worker in 1..<max(count, 1) {
-            let start = WorkerStart(
-                pool: self, worker: worker, core: cores.isEmpty ? nil : cores[worker % cores.count])
+            let start = WorkerStart(pool: self, worker: worker, cores: isPinned ? cores[worker] : [])
             let argument = Unmanaged.passRetained(start).toOpaque()
             var thread = pthread_t(bitPattern: 0)
             let status = pthread_create(
@@ -67,6 +85,15 @@ public final class ThreadPool: @unchecked Sendable {
                 throw ApusError(.outOfMemory, "cannot start thread \(worker) of \(count) (error \(status))")
             }
             threads.append(thread)
+        }
+    }
+
+    /// Checks a number of threads that a user gave.
+    /// - Throws: `.invalidInput` for a count outside ``counts``.
+    public static func check(_ count: Int) throws(ApusError) {
+        guard counts.contains(count) else {
+            throw ApusError(
+                .invalidInput, "threads: expected \(counts.lowerBound) to \(counts.upperBound), got \(count)")
         }
     }
 
@@ -95,14 +122,22 @@ public final class ThreadPool: @unchecked Sendable {
     }
 
     /// Runs a job on all workers and returns when all are done.
+    ///
+    /// Jobs of several callers run one after another.
     func run(_ job: any PoolJob) {
         guard count > 1 else { return job.run(worker: 0) }
-        self.job = job
-        pending.value.store(count - 1, ordering: .relaxed)
-        wake()
-        job.run(worker: 0)
-        Self.spin { self.pending.value.load(ordering: .acquiring) == 0 }
-        self.job = nil
+        turn.withLock { _ in
+            self.job = job
+            pending.value.store(count - 1, ordering: .relaxed)
+            // A worker that wakes on the caller's core would wait for it there until the system moves one of them.
+            if sleepers.value.load(ordering: .relaxed) > 0, !callersCore.isEmpty {
+                apus_move_thread_to(callersCore, Int32(callersCore.count))
+            }
+            wake()
+            job.run(worker: 0)
+            spin { self.pending.value.load(ordering: .acquiring) == 0 }
+            self.job = nil
+        }
     }
 
     /// Waits until every worker of the running job has come here.
@@ -113,11 +148,11 @@ public final class ThreadPool: @unchecked Sendable {
             arrived.value.store(0, ordering: .relaxed)
             barrierGeneration.value.store(current &+ 1, ordering: .releasing)
         } else {
-            Self.spin { self.barrierGeneration.value.load(ordering: .acquiring) != current }
+            spin { self.barrierGeneration.value.load(ordering: .acquiring) != current }
         }
     }
 
-    private static func spin(until isDone: () -> Bool) {
+    private func spin(until isDone: () -> Bool) {
         var spins = 0
         while !isDone() {
             apus_cpu_relax()
@@ -137,10 +172,16 @@ public final class ThreadPool: @unchecked Sendable {
     }
 
     private func waitForJob(after seen: Int) -> Int {
-        for _ in 0..<Self.spinsBeforeSleep {
-            let current = generation.value.load(ordering: .acquiring)
-            if current != seen { return current }
-            apus_cpu_relax()
+        // Where workers wait for cores, a spinning one would only be in the way of the caller.
+        if !isCrowded {
+            let end = ContinuousClock.now + Self.spinTime
+            repeat {
+                for _ in 0..<32 {
+                    let current = generation.value.load(ordering: .acquiring)
+                    if current != seen { return current }
+                    apus_cpu_relax()
+                }
+            } while ContinuousClock.now < end
         }
         pthread_mutex_lock(mutex)
         sleepers.value.add(1, ordering: .sequentiallyConsistent)
@@ -157,16 +198,16 @@ public final class ThreadPool: @unchecked Sendable {
 private final class WorkerStart: @unchecked Sendable {
     private unowned(unsafe) let pool: ThreadPool
     private let worker: Int
-    private let core: Int?
+    private let cores: [Int32]
 
-    init(pool: ThreadPool, worker: Int, core: Int?) {
+    init(pool: ThreadPool, worker: Int, cores: [Int32]) {
         self.pool = pool
         self.worker = worker
-        self.core = core
+        self.cores = cores
     }
 
     func enter() {
-        if let core { Topology.pinCurrentThread(to: core) }
+        if !cores.isEmpty { _ = apus_keep_thread_on(cores, Int32(cores.count)) }
         pool.work(worker)
     }
 }

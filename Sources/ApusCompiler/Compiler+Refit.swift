@@ -26,7 +26,8 @@ extension Compiler {
             throw ApusError(
                 .mismatch,
                 "refit: expected the model that the engine was compiled from, got one whose config.json differs in "
-                    + "what is computed (epsilon, rope, activation, …); compile it anew")
+                    + "what is computed (epsilon, rope, activation, …), or whose weights are quantised otherwise "
+                    + "(zero points, order of columns); compile it anew")
         }
         var fitted = blueprint
         fitted.info = model.info

@@ -17,8 +17,7 @@ public enum Importer {
         let generation =
             OutputFile.exists(generationPath) ? try JSON.parse(contentsOfFile: generationPath) : nil
         let definition = try ModelDefinition(config, generation: generation, families: families)
-        var format = definition.quantization
-        if format == nil { format = try QuantizationConfig.read(beside: folder) }
+        let format = try definition.quantization(in: folder)
         let checkpoint = try Checkpoint(folder: folder, fallback: QuantizationConfig.weightsFile(in: folder))
         var graph = try definition.graph()
         var check = WeightCheck(
@@ -32,6 +31,15 @@ public enum Importer {
             generation: definition.generation)
         model.notes = format?.notes ?? []
         return model
+    }
+
+    /// What ``ImportedModel/notes`` of a folder say, without looking at its weights.
+    /// - Throws: What reading the config throws.
+    public static func notes(
+        ofCheckpoint folder: String, families: FamilyRegistry = .standard
+    ) throws(ApusError) -> [String] {
+        let config = try JSON.parse(contentsOfFile: "\(folder)/config.json")
+        return try ModelDefinition(config, families: families).quantization(in: folder)?.notes ?? []
     }
 
     /// Imports a config without weights: random ones stand in for them.
@@ -62,9 +70,11 @@ public enum Importer {
         let shapes = Dictionary(
             uniqueKeysWithValues: graph.parameters.map { ($0.name, $0.type.constantShape ?? []) })
         let weights = try RandomWeights(shapes: shapes, seed: seed, element: element)
-        return ImportedModel(
+        var model = ImportedModel(
             graph: graph,
             weights: forms.isEmpty ? weights : RandomQuantizedWeights(weights, Array(forms.values)),
             info: definition.info(precision: element), generation: definition.generation)
+        model.notes = definition.quantization?.notes ?? []
+        return model
     }
 }

@@ -37,6 +37,12 @@ struct ModelDefinition {
         "torch.bfloat16": .bf16,
     ]
 
+    /// How the checkpoint of a folder is quantised, as its config says or the file of an older tool beside it.
+    func quantization(in folder: String) throws(ApusError) -> (any QuantizedFormat)? {
+        if let quantization { return quantization }
+        return try QuantizationConfig.read(beside: folder)
+    }
+
     /// Builds the graph.
     func graph() throws(ApusError) -> Graph {
         let size = family.size

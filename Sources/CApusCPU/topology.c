@@ -19,12 +19,33 @@ int apus_allowed_cores(int *out, int max) {
     return count;
 }
 
-int apus_pin_current_thread(int core) {
-    if (core < 0 || core >= CPU_SETSIZE) return -1;
+static cpu_set_t set_of(const int *cores, int count) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(core, &set);
+    for (int i = 0; i < count; i++) {
+        if (cores[i] >= 0 && cores[i] < CPU_SETSIZE) CPU_SET(cores[i], &set);
+    }
+    return set;
+}
+
+int apus_keep_thread_on(const int *cores, int count) {
+    const cpu_set_t set = set_of(cores, count);
     return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+void apus_move_thread_to(const int *cores, int count) {
+    const int here = sched_getcpu();
+    for (int i = 0; i < count; i++) {
+        if (cores[i] == here) return;
+    }
+    cpu_set_t allowed, target = set_of(cores, count);
+    CPU_ZERO(&allowed);
+    if (pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed) != 0) return;
+    CPU_AND(&target, &target, &allowed);
+    if (CPU_COUNT(&target) == 0) return;
+    // The move happens within the first call; the second lifts the bounds again.
+    if (pthread_setaffinity_np(pthread_self(), sizeof target, &target) != 0) return;
+    pthread_setaffinity_np(pthread_self(), sizeof allowed, &allowed);
 }
 #else
 int apus_allowed_cores(int *out, int max) {
@@ -33,8 +54,10 @@ int apus_allowed_cores(int *out, int max) {
     return 0;
 }
 
-int apus_pin_current_thread(int core) {
-    (void)core;
+int apus_keep_thread_on(const int *cores, int count) {
+    (void)cores, (void)count;
     return 0;
 }
+
+void apus_move_thread_to(const int *cores, int count) { (void)cores, (void)count; }
 #endif

@@ -251,6 +251,38 @@ import Testing
             """, returns: "%2, %y"),
     ]
 
-    @Test(arguments: InstructionSet.available, views + elementwise + logic + reductions + shapes)
+    /// Weights that are no parameters are read row by row, and packed in each pass.
+    static let computedWeights: [GraphCase] = [1, 5, 70].flatMap { width in
+        [
+            GraphCase(
+                "linear with an input as weight", "%x: f32[B, S, 33], %w: f32[70, 33], %b: f32[70]",
+                "%y = linear(%x, %w, %b) : f32[B, S, 70]", width: width),
+            GraphCase(
+                "linear with a product as weight", "%x: f32[B, S, 33], %w: f32[70, 33], %s: f32[70, 1]",
+                """
+                %0 = mul(%w, %s) : f32[70, 33]
+                  %y = linear(%x, %0) : f32[B, S, 70]
+                """, width: width),
+            GraphCase(
+                "linear with a slice and a transpose as weights",
+                "%x: f32[B, S, 33], %w: f32[33, 90], %v: f32[17, 90]",
+                """
+                %0 = transpose(%w) {dim0 = 0, dim1 = 1} : f32[90, 33]
+                  %1 = slice(%v) {dim = 1, start = 9, end = 42} : f32[17, 33]
+                  %y = linear(%x, %0) : f32[B, S, 90]
+                  %z = linear(%x, %1) : f32[B, S, 17]
+                """, returns: "%y, %z", width: width),
+            GraphCase(
+                "linear and embedding with one input as weight", "%w: f16[9, 33]",
+                """
+                %0 = embedding(%w, %input_ids) {widen = true} : f32[B, S, 33]
+                  %y = linear(%0, %w) : f32[B, S, 9]
+                """, width: width),
+        ]
+    }
+
+    @Test(
+        arguments: InstructionSet.available,
+        computedWeights + views + elementwise + logic + reductions + shapes)
     func agreesWithTheInterpreter(set: InstructionSet, test: GraphCase) throws { try test.check(set) }
 }

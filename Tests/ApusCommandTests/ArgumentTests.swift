@@ -223,6 +223,23 @@ import Testing
         #expect(refusal("tokenize", "--model", "m", "--text", "") == nil)
     }
 
+    @Test(
+        arguments: [
+            ["run", "--model", "m", "--prompt", "x"], ["bench", "--model", "m"], ["doctor"],
+            ["eval", "--model", "m", "--text", "t"], ["quantize", "--model", "m", "--output", "o"],
+            ["matrix", "--model", "m"],
+        ], ["0", "-1", "1025", "9223372036854775807"])
+    func numbersOfThreadsHaveBounds(command: [String], count: String) {
+        var report: FailureReport?
+        do {
+            _ = try ApusTool.parseAsRoot(command + ["--threads=\(count)"])
+        } catch {
+            report = FailureReport(error)
+        }
+        #expect(report?.status == ExitStatus.usage)
+        #expect(report?.diagnostics.hasPrefix("error: --threads: expected 1 to 1024, got \(count).") == true)
+    }
+
     @Test func inspectTakesAModelOrAConfig() {
         #expect(refusal("inspect")?.status == ExitStatus.usage)
         #expect(

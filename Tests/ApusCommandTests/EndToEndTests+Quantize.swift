@@ -79,4 +79,38 @@ extension EndToEndTests {
         #expect(outcome.status == 64)
         #expect(outcome.diagnostics.contains(message), "\(outcome.diagnostics)")
     }
+
+    @Test(arguments: ["bench", "inspect"])
+    func groupsThatDoNotDivideTheColumnsAreNamed(command: String) throws {
+        let flags = command == "bench" ? ["--random-weights", "--isl", "1", "--osl", "1"] : []
+        for (size, message) in [
+            ("24", "groups of 24 do not divide the columns of 35 layers; choose another group size"),
+            ("128", "'model.layers.4.mlp.down_proj' has 608 columns"),
+            ("0", "expected a count of at least 1, got 0"),
+        ] {
+            let outcome = try apus(
+                [
+                    command, "--config", "\(Self.demo)/config.json", "--precision", "INT4", "--group-size",
+                    size,
+                ] + flags)
+            #expect(outcome.status != 0 && outcome.output == "")
+            #expect(outcome.diagnostics.contains(message), "\(outcome.diagnostics)")
+        }
+    }
+
+    /// What a user should know of a quantised checkpoint, whichever command reads it.
+    @Test func notesOfACheckpointAreTold() throws {
+        let (folder, engine) = ("\(Self.fixtures)/quantised/ct-int8", try TemporaryFile())
+        for arguments in [
+            ["run", "--input-ids", "1", "--num-tokens", "1"], ["inspect", "--dry-run"],
+            ["bench", "--isl", "1", "--osl", "1", "--iterations", "1", "--warmup", "0"],
+            ["compile", "--output", engine.url.path],
+        ] {
+            let outcome = try apus(arguments + ["--model", folder])
+            #expect(outcome.status == 0)
+            #expect(
+                outcome.diagnostics.hasPrefix("warning: config_groups: layers are made for activations"),
+                "\(arguments[0]): \(outcome.diagnostics)")
+        }
+    }
 }

@@ -9,13 +9,13 @@ import Testing
 /// Files whose hashes are right and whose contents are nonsense.
 @Suite struct DamagedPlanTests {
     /// A good file taken apart, to be put together with another plan.
-    private struct Parts {
+    struct Parts {
         let file = TemporaryFile()
         let sections: [(name: String, bytes: [UInt8])]
         let plan: String
 
-        init() throws {
-            let whole = try Sample.file()
+        init(_ fixture: String = "llama2-minimal") throws {
+            let whole = try Sample.file(fixture)
             let good = try EngineFile(path: whole.path)
             sections = try good.header.sections.map { ($0.name, try good.bytes(of: $0.name)) }
             plan = String(decoding: try good.bytes(of: EngineSection.plan), as: UTF8.self)
@@ -121,12 +121,16 @@ import Testing
     }
 
     /// Numbers, types and words of the plan are exchanged at random: whatever passes the check must also run.
-    @Test(arguments: 0..<8)
-    func randomPlansNeverCrash(seed: Int) throws {
-        let parts = try Parts()
+    @Test(arguments: 0..<8) func randomPlansNeverCrash(seed: Int) throws {
+        try Self.checkRandomPlans(of: Parts(), seed: seed)
+    }
+
+    static func checkRandomPlans(of parts: Parts, seed: Int) throws {
         var random = SplitMix(state: UInt64(seed))
         let pattern = try NSRegularExpression(
-            pattern: #"[0-9]+|f32|i64|\b[BSCP]\b|"(weight|input|activation|alias)"|null|true|\[[0-9,]*\]"#)
+            pattern:
+                #"[0-9]+|f32|i64|\b[BSCP]\b|"(weight|input|activation|alias)"|null|true|\[[0-9,]*\]|"(panels|codes4.panel16|codes8.panel16|groups.panel16)"|u8|f16"#
+        )
         let text = parts.plan as NSString
         let places = pattern.matches(in: parts.plan, range: NSRange(location: 0, length: text.length)).map(
             \.range)
@@ -136,7 +140,8 @@ import Testing
             "i32",
             "i8", "bool", "B", "S", "C", "P", "S*S", "B*S*64", "null", "true", "[]", "[0]", "[null]", "{}",
             "\"x\"",
-            "\"alias\"", "\"weight\"", "\"input\"", "\"activation\"",
+            "\"alias\"", "\"weight\"", "\"input\"", "\"activation\"", "\"panels\"", "\"codes4.panel16\"",
+            "\"groups.panel16\"", "u8",
         ]
         var rejected = 0
         let rounds = Fuzz.rounds(60)

@@ -30,9 +30,9 @@ enum Sample {
         AttachedFile(name: "chat_template.jinja", bytes: [0, 255, 10]),
     ]
 
-    /// The smallest engine there is, in a file.
-    static func file() throws -> TemporaryFile {
-        let model = try imported("llama2-minimal")
+    /// The smallest engine there is, or that of another fixture, in a file.
+    static func file(_ fixture: String = "llama2-minimal") throws -> TemporaryFile {
+        let model = try imported(fixture)
         let file = TemporaryFile()
         try EngineFile.write(
             compile(model), generation: model.generation, tokenizer: tokenizer, to: file.path)

@@ -59,7 +59,7 @@ import Testing
     @Test func sitesAreFoundByTheirPattern() throws {
         let folder = try ScratchFolder()
         try SyntheticModel(seed: 3).write(to: folder.path)
-        let linears = try LinearModules(Importer.importCheckpoint(folder: folder.path))
+        let linears = try LinearLayers(Importer.importCheckpoint(folder: folder.path))
         let sites = ScalingSite.find(linears)
         let names = linears.modules.map { $0.name.split(separator: ".").last.map(String.init) ?? "" }
         #expect(sites.count == 5)
@@ -86,7 +86,7 @@ import Testing
     @Test(arguments: ["llama-biases", "qwen2", "qwen3", "llama3-tied"])
     func foldingLeavesTheFunctionAsItIs(name: String) throws {
         let model = try Importer.importCheckpoint(folder: "\(QuantizerTests.fixtures)/\(name)")
-        let linears = try LinearModules(model)
+        let linears = try LinearLayers(model)
         var weights = ScaledWeights(model.weights)
         var folded = 0
         for (index, site) in ScalingSite.find(linears).enumerated() where site.absorber != nil {

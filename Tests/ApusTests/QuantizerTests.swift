@@ -145,6 +145,13 @@ import Testing
                 folder: folder.path, output: output + "2", recipe: recipe, calibration: [])
         }
         #expect(empty.contains("the calibration text is empty"))
+        let short = Self.message {
+            try Quantizer.quantize(
+                folder: folder.path, output: output + "4", recipe: recipe, calibration: Array("words".utf8))
+        }
+        #expect(
+            short.contains("the calibration text has 5 tokens: expected at least one window of 256"),
+            "\(short)")
         let uncalibrated = Self.message {
             try Quantizer.quantize(
                 folder: folder.path, output: output + "3", recipe: QuantizationRecipe(format: .int8),

@@ -36,6 +36,15 @@ struct Fixture: CustomTestStringConvertible, Sendable {
         }
     }()
 
+    /// The folders of `quantised`, whose checkpoints public tools packed.
+    static let quantised: [Fixture] = {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/quantised")) ?? []
+        return names.sorted().compactMap { name in
+            FileManager.default.fileExists(atPath: "\(root)/quantised/\(name)/config.json")
+                ? try? Fixture("quantised/\(name)") : nil
+        }
+    }()
+
     init(_ name: String) throws {
         self.name = name
         folder = "\(Self.root)/\(name)"

@@ -26,7 +26,7 @@ struct ActivationScaling {
 
     private static let steps = 20
 
-    let linears: LinearModules
+    let linears: LinearLayers
     let site: ScalingSite
     let statistics: ActivationStatistics
     let quantizers: [WeightQuantizer]

@@ -61,15 +61,21 @@ struct ActivationStatistics: Sendable {
     ///   - sites: Where to look.
     ///   - linears: The model's layers, and the graph that the sites are of.
     ///   - recipe: How many windows of how many tokens.
-    /// - Throws: `.invalidInput` for a text of no tokens, or inputs that are not finite.
+    /// - Throws: `.invalidInput` for a text of less than a window, or inputs that are not finite.
     static func collect(
-        _ tokens: [Int32], _ sites: [ScalingSite], _ linears: LinearModules, _ model: ImportedModel,
+        _ tokens: [Int32], _ sites: [ScalingSite], _ linears: LinearLayers, _ model: ImportedModel,
         _ recipe: QuantizationRecipe, backend: CPUBackend, progress: (any ProgressReporter)?
     ) throws(ApusError) -> [ActivationStatistics] {
         guard !tokens.isEmpty else {
             throw ApusError(.invalidInput, "the calibration text is empty: expected some thousand tokens")
         }
-        let context = min(recipe.calibrationContext, model.info.maxPositions, tokens.count)
+        let context = min(recipe.calibrationContext, model.info.maxPositions)
+        guard tokens.count >= context else {
+            throw ApusError(
+                .invalidInput,
+                "the calibration text has \(tokens.count) tokens: expected at least one window of \(context), better "
+                    + "some thousand tokens; give a longer text, or leave calibration out")
+        }
         var graph = linears.graph
         graph.outputs = sites.map(\.input)
         let engine = try Compiler.compile(

@@ -19,7 +19,7 @@ struct OutputError: Sendable {
     ///   - factors: [k] the factors s on the weight's columns.
     /// - Throws: What reading the weight throws.
     func measure(
-        _ layer: LinearModule, _ quantizer: WeightQuantizer, factors: [Float], withSignal: Bool = false
+        _ layer: LinearLayer, _ quantizer: WeightQuantizer, factors: [Float], withSignal: Bool = false
     ) throws(ApusError) -> (error: Double, signal: Double) {
         let (n, k, padded) = (layer.n, layer.k, WeightQuantizer.padded(layer.k))
         let importance = Self.importance(statistics.meanSquare, factors)

@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// Source: compressed_tensors/compressors/pack_quantized, 0.20.
 struct PackedWeight {
-    let module: LinearModule
+    let module: LinearLayer
     let quantizer: WeightQuantizer
 
     private var format: WeightFormat { quantizer.format }

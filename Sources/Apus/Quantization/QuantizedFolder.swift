@@ -22,8 +22,10 @@ struct QuantizedFolder {
             throw ApusError(.invalidInput, "\(output): expected no or an empty folder; name another")
         }
         config = try JSON.parse(contentsOfFile: "\(source)/config.json")
-        if let existing = config["quantization_config"], !existing.isNull {
-            let method = existing["quant_method"]?.string ?? "some method"
+        let existing = config["quantization_config"].flatMap { $0.isNull ? nil : $0 }
+        let beside = QuantizationConfig.files.first { OutputFile.exists("\(source)/\($0.name)") }
+        if existing != nil || beside != nil {
+            let method = existing?["quant_method"]?.string ?? beside?.method ?? "some method"
             throw ApusError(
                 .unsupported,
                 "\(source): is quantised already (\(method)); quantise the checkpoint that it was made from")
@@ -50,7 +52,7 @@ struct QuantizedFolder {
     }
 
     /// Writes the config with how the weights are stored.
-    func writeConfig(_ modules: [(module: LinearModule, format: WeightFormat?)]) throws(ApusError) {
+    func writeConfig(_ modules: [(module: LinearLayer, format: WeightFormat?)]) throws(ApusError) {
         var members = config.members.filter { $0.key != "quantization_config" }
             .map { ($0.key, JSONValue($0.value)) }
         if modules.contains(where: { $0.module.isTied && $0.format != nil }) {
@@ -70,7 +72,7 @@ struct QuantizedFolder {
 
     /// One group for what most linear layers have, and one for each other format, which names its layers.
     private static func quantization(
-        _ modules: [(module: LinearModule, format: WeightFormat?)]
+        _ modules: [(module: LinearLayer, format: WeightFormat?)]
     ) -> JSONValue {
         var formats: [WeightFormat] = []
         for case let format? in modules.map(\.format) where !formats.contains(format) {

@@ -18,7 +18,7 @@ public struct Quantizer {
     private let recipe: QuantizationRecipe
     private let model: ImportedModel
     private let checkpoint: Checkpoint
-    private let linears: LinearModules
+    private let linears: LinearLayers
     /// For each layer, how it is stored; nil for one that stays as it is.
     private let formats: [WeightFormat?]
     private let backend: CPUBackend
@@ -62,7 +62,7 @@ public struct Quantizer {
         self.progress = progress
         model = try Importer.importCheckpoint(folder: folder.source)
         checkpoint = try Checkpoint(folder: folder.source)
-        linears = try LinearModules(model)
+        linears = try LinearLayers(model)
         var formats: [WeightFormat?] = []
         for module in linears.modules {
             formats.append(try recipe.format(of: module.name, inputs: module.k, isHead: module.isHead))

@@ -20,7 +20,7 @@ struct ScalingSite: Sendable {
     let channels: [Int]
 
     /// The sites of a model, in the order of the graph.
-    static func find(_ linears: LinearModules) -> [ScalingSite] {
+    static func find(_ linears: LinearLayers) -> [ScalingSite] {
         let finder = SiteFinder(linears)
         var order: [Value] = []
         var layers: [Value: [Int]] = [:]
@@ -41,14 +41,14 @@ struct ScalingSite: Sendable {
 
 /// Looks for what a site's factors can be folded into, by patterns of the graph.
 private struct SiteFinder {
-    let linears: LinearModules
+    let linears: LinearLayers
     private let producers: [Int]
     private let uses: [Int]
     private let layerOfOutput: [Value: Int]
     /// How many nodes read each parameter.
     private let parameterUses: [String: Int]
 
-    init(_ linears: LinearModules) {
+    init(_ linears: LinearLayers) {
         self.linears = linears
         producers = linears.graph.producers()
         uses = linears.graph.useCounts()

@@ -9,7 +9,7 @@ struct BenchmarkTable {
 
     /// Writes the table, or one JSON object, to standard output; a row of the table as soon as it is there.
     func run() throws {
-        let threadCounts = command.threads?.values ?? [Topology.physicalCoreCount()]
+        let threadCounts = command.threads?.values ?? [Topology.defaultThreadCount()]
         var machines: [Int: Machine] = [:]
         var rows: [BenchmarkRow] = []
         let bar = ProgressBar.onTerminal()
@@ -77,6 +77,7 @@ struct BenchmarkTable {
             model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
         }
         bar?.finish()
+        Warnings.tell(model.warnings)
         for threads in threadCounts {
             for setting in settings {
                 bar?.progress(

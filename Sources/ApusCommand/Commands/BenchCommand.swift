@@ -96,7 +96,7 @@ struct BenchCommand: ParsableCommand {
         try check(osl.values, "--osl", least: 1)
         try check(batchSize.values, "--batch-size", least: 1)
         try check(depth.values, "--depth", least: 0)
-        try check(threads?.values ?? [], "--threads", least: 1)
+        for count in threads?.values ?? [] { try Counts.checkThreads(count) }
         try check([iterations], "--iterations", least: 1)
         try check([warmup], "--warmup", least: 0)
     }

@@ -73,6 +73,7 @@ struct CompileCommand: ParsableCommand {
         options.tokenizerFolder = tokenizer
         let source = try ModelSource(path: model, options: options)
         let imported = try source.importedModel()
+        Warnings.tell(source.warnings)
         let loaded = clock.now
         let checker = passes.checker(imported.weights)
         options.dumpDirectory = passes.dumpPasses

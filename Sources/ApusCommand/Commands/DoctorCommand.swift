@@ -19,9 +19,7 @@ struct DoctorCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
-        if let threads, threads < 1 {
-            throw ValidationError("--threads: expected a count of at least 1, got \(threads).")
-        }
+        try Counts.checkThreads(threads)
     }
 
     func run() throws {

@@ -96,6 +96,7 @@ struct InspectCommand: ParsableCommand {
             return try output.flush()
         }
         let inspection = try Inspection(self, backends.variant())
+        Warnings.tell(inspection.notes)
         if attention {
             try output.write(AttentionTable(inspection.attention).text)
         } else if dryRun {

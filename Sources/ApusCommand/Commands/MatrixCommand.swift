@@ -64,7 +64,7 @@ struct MatrixCommand: ParsableCommand {
                 "--expected: expected one file for each of \(model.count) models, got \(expected.count).")
         }
         try Counts.check(tokenCount, "--num-tokens")
-        try Counts.check(threads, "--threads")
+        try Counts.checkThreads(threads)
     }
 
     func run() throws {

@@ -79,7 +79,7 @@ struct QuantizeCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
-        try Counts.check(threads, "--threads")
+        try Counts.checkThreads(threads)
         try Counts.check(calibrationWindows, "--calibration-windows")
         if let groupSize, !WeightFormat.groupSizes.contains(groupSize) {
             throw ValidationError("--group-size: expected 128, 64 or 32, got \(groupSize).")

@@ -1,3 +1,4 @@
+import Apus
 import ArgumentParser
 
 /// Flags of `apus run` that say which model runs and how it is compiled.
@@ -43,7 +44,7 @@ struct ModelFlags: ParsableArguments {
 
     mutating func validate() throws {
         try Counts.check(contextLength, "--context-length")
-        try Counts.check(threads, "--threads")
+        try Counts.checkThreads(threads)
     }
 }
 
@@ -54,5 +55,14 @@ enum Counts {
     static func check(_ value: Int?, _ flag: String, least: Int = 1) throws {
         guard let value, value < least else { return }
         throw ValidationError("\(flag): expected a count of at least \(least), got \(value).")
+    }
+
+    /// Refuses a number of threads that no pool may have.
+    /// - Throws: a usage error.
+    static func checkThreads(_ value: Int?) throws {
+        let counts = ThreadPool.counts
+        guard let value, !counts.contains(value) else { return }
+        throw ValidationError(
+            "--threads: expected \(counts.lowerBound) to \(counts.upperBound), got \(value).")
     }
 }

@@ -8,6 +8,8 @@ struct Inspection {
     let weights: any WeightSource
     /// What the model is; nil for a graph alone.
     let info: ModelInfo?
+    /// What a reader should know of the import.
+    let notes: [String]
     /// Compares the numbers of passes, if that is wanted.
     let checker: PassChecker?
     private let name: String
@@ -22,6 +24,7 @@ struct Inspection {
             source = try Graph(parsing: try WholeFile.text(path: path), source: path)
             weights = SeededWeights(source)
             info = nil
+            notes = []
             name = path
         } else {
             let model = try Self.importModel(command)
@@ -29,6 +32,7 @@ struct Inspection {
             // A config has shapes only; what values its weights have does not matter to a comparison.
             weights = command.model == nil ? SeededWeights(source) : model.weights
             info = model.info
+            notes = model.notes
             name = command.model ?? command.config ?? ""
         }
         checker = command.passFlags.checker(weights)
@@ -43,13 +47,9 @@ struct Inspection {
     /// The model after all passes.
     func lowered() throws(ApusError) -> Compiler.Lowered {
         guard let info else { throw ApusError(.invalidInput, "--graph has no model to lower; name passes") }
-        return try Compiler.lower(
-            source, weights: weights, info: info,
-            options: CompileOptions(
-                precision: command.precision?.plain?.element, backend: variant.backend, cache: variant.cache,
-                aliasKVCache: variant.isAliased, exactActivations: variant.isExact,
-                dumpDirectory: command.passFlags.dumpPasses,
-                check: checker?.check))
+        var options = variant.options(precision: command.precision?.plain?.element).compile
+        (options.dumpDirectory, options.check) = (command.passFlags.dumpPasses, checker?.check)
+        return try Compiler.lower(source, weights: weights, info: info, options: options)
     }
 
     /// The graph after the passes that the command names; the source if it names none.

@@ -65,7 +65,7 @@ struct ModelLoader {
         defer { bar?.finish() }
         let model = try LanguageModel(source, options: options, progress: bar)
         bar?.finish()
-        for warning in model.warnings { Self.tell("warning: \(warning)") }
+        Warnings.tell(model.warnings)
         if flags.debug { describe(model) }
         flags.passes.report(checker)
         return model
@@ -91,12 +91,16 @@ struct ModelLoader {
         let imported = try source.importedModel()
         return DryRunReport(
             try Compiler.lower(
-                imported.graph, weights: imported.weights, info: info,
-                options: CompileOptions(
-                    precision: options.precision, backend: options.backend, cache: options.cache,
-                    aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations)),
+                imported.graph, weights: imported.weights, info: info, options: Self.unwatched(options)),
             info: info,
             sourceNodes: imported.graph.nodes.count)
+    }
+
+    /// What the compiler is told where the passes run only to be described.
+    private static func unwatched(_ options: LoadOptions) -> CompileOptions {
+        var compile = options.compile
+        (compile.dumpDirectory, compile.check) = (nil, nil)
+        return compile
     }
 
     /// Refuses what needs the checkpoint itself.
@@ -123,10 +127,7 @@ struct ModelLoader {
             return
         }
         let lowered = try Compiler.lower(
-            imported.graph, weights: imported.weights, info: info,
-            options: CompileOptions(
-                precision: options.precision, backend: options.backend, cache: options.cache,
-                aliasKVCache: options.aliasKVCache, exactActivations: options.exactActivations))
+            imported.graph, weights: imported.weights, info: info, options: Self.unwatched(options))
         for pass in lowered.passes {
             let change =
                 pass.hasChanged ? "\(pass.nodeCountBefore) → \(pass.nodeCountAfter) nodes" : "no change"

@@ -38,7 +38,7 @@ struct AWQFormat: QuantizedFormat {
         return QuantizationScheme(bits: 4, groupSize: groupSize, hasZeroPoints: hasZeroPoints)
     }
 
-    var codeTensors: [String] { ["qweight"] }
+    var codeTensors: [String] { ["qweight", "qzeros", "scales"] }
 
     func tensors(
         of module: LinearModule, _ prefix: String, in checkpoint: Checkpoint

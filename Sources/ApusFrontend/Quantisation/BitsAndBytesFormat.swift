@@ -57,8 +57,8 @@ struct BitsAndBytesFormat: QuantizedFormat {
 
     var notes: [String] {
         [
-            "LLM.int8: weights are used in 8 bits, activations in full; the original rounds activations to 8 bits too, "
-                + "but for outliers"
+            "LLM.int8: activations are rounded to 8 bits, at most 128 to a scale, or kept with exact activations; the "
+                + "original rounds whole rows, but for outliers"
         ]
     }
 }

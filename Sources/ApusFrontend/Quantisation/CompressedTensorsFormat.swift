@@ -121,8 +121,8 @@ struct CompressedTensorsFormat: QuantizedFormat {
     var notes: [String] {
         guard groups.contains(where: \.roundsActivations) else { return [] }
         return [
-            "config_groups: layers are made for activations rounded to 8 bits; Apus uses their weights as they are and "
-                + "does not round activations where the checkpoint asks for it"
+            "config_groups: layers are made for activations rounded to 8 bits a row; Apus rounds at most 128 to a scale, "
+                + "or none with exact activations"
         ]
     }
 }

@@ -44,7 +44,7 @@ struct GPTQFormat: QuantizedFormat {
         return QuantizationScheme(bits: bits, groupSize: groupSize, hasZeroPoints: !isSymmetric)
     }
 
-    var codeTensors: [String] { ["qweight"] }
+    var codeTensors: [String] { ["qweight", "qzeros", "scales"] }
 
     func tensors(
         of module: LinearModule, _ prefix: String, in checkpoint: Checkpoint

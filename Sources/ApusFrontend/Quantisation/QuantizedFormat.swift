@@ -8,7 +8,7 @@ protocol QuantizedFormat: Sendable {
     /// random weights.
     func scheme(of module: LinearModule) -> QuantizationScheme?
 
-    /// The last parts of the names of the tensors with codes, by which a quantised layer is known, such as `qweight`.
+    /// The last parts of the names of tensors that only a quantised layer has, by which it is known, such as `qweight`.
     var codeTensors: [String] { get }
 
     /// The tensors of a layer that the checkpoint holds quantised.
@@ -31,12 +31,14 @@ extension QuantizedFormat {
 }
 
 /// Reads the description of a checkpoint's quantisation, whichever tool wrote it.
-enum QuantizationConfig {
+package enum QuantizationConfig {
     /// The `quant_method`s that are understood.
     static let methods = ["awq", "bitsandbytes", "compressed-tensors", "gptq"]
 
     /// Files that older tools put beside `config.json` in place of its `quantization_config`, and what wrote them.
-    static let files = [(name: "quantize_config.json", method: "gptq"), ("quant_config.json", "awq")]
+    package static let files = [
+        (name: "quantize_config.json", method: "gptq"), (name: "quant_config.json", method: "awq"),
+    ]
 
     /// Reads the object under `quantization_config`, or a file of its own.
     /// - Parameter method: The tool, where the object does not name it.

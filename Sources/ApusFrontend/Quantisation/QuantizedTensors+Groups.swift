@@ -104,7 +104,7 @@ extension QuantizedTensors {
     private func notFinite(_ row: Int, _ group: Int, _ value: Float) -> ApusError {
         ApusError(
             .invalidInput,
-            "'\(scales.name)': the scale of row \(row), group \(group) is \(value); expected finite scales; the file "
+            "'\(scales.name)': the scale of row \(row), group \(group) is \(value.isNaN ? "NaN" : "\(value)"); expected finite scales; the file "
                 + "may be damaged")
     }
 

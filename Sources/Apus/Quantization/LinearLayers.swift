@@ -4,7 +4,7 @@ import ApusPasses
 import ApusSupport
 
 /// One linear layer whose weight can be quantised.
-struct LinearModule: Sendable {
+struct LinearLayer: Sendable {
     /// The module, such as `model.layers.0.mlp.up_proj`: the prefix of its tensors' names.
     let name: String
     /// The checkpoint's name of the weight [n, k]; of a tied head that of the embedding.
@@ -22,11 +22,11 @@ struct LinearModule: Sendable {
 }
 
 /// The linear layers of an imported model, found in its graph.
-struct LinearModules {
+struct LinearLayers {
     /// The graph in canonical form, norms and activations fused, nothing else.
     let graph: Graph
     /// The layers in the order of the graph.
-    let modules: [LinearModule]
+    let modules: [LinearLayer]
     /// For each layer, the value that it reads.
     let inputs: [Value]
     /// For each layer, the value that it gives.
@@ -51,7 +51,7 @@ struct LinearModules {
         }
         let embedded = Set(
             graph.nodes.filter { $0.op == "embedding" }.compactMap { parameter($0.operands[0]) })
-        var modules: [LinearModule] = []
+        var modules: [LinearLayer] = []
         var (inputs, outputs): ([Value], [Value]) = ([], [])
         var others: [String] = []
         for linear in graph.nodes where linear.op == "linear" {
@@ -67,7 +67,7 @@ struct LinearModules {
             }
             let isTied = embedded.contains(stored)
             modules.append(
-                LinearModule(
+                LinearLayer(
                     name: isTied ? name : Self.module(of: stored), weight: stored,
                     bias: linear.operands.count > 2 ? parameter(linear.operands[2]) : nil, n: shape[0],
                     k: shape[1], isHead: isHead, isTied: isTied))
