@@ -13,6 +13,9 @@ let package = Package(
     products: [
         .library(name: "Apus", targets: ["Apus"]),
         .executable(name: "apus", targets: ["ApusCommand"]),
+        // For Benchmarks/: the kernels by themselves, and what counts allocations.
+        .library(name: "CApusCPU", targets: ["CApusCPU"]),
+        .library(name: "CAllocationCounter", targets: ["CAllocationCounter"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")

@@ -18,3 +18,8 @@ swift build -c release --package-path Examples --scratch-path .build
 for example in CustomPlugin AttentionPluginDemo GenerationDemo; do
   ".build/release/$example"
 done
+
+# The benchmarks: figures that must be as recorded, and that the kernels can be measured.
+swift build -c release --package-path Benchmarks --scratch-path .build
+.build/release/Exact
+.build/release/Kernels --filter "k 896, rows 1" --seconds 0.01

@@ -121,7 +121,9 @@ public final class ThreadPool: @unchecked Sendable {
         }
     }
 
-    /// Runs a job on all workers and returns when all are done. Jobs of several callers run one after another.
+    /// Runs a job on all workers and returns when all are done.
+    ///
+    /// Jobs of several callers run one after another.
     func run(_ job: any PoolJob) {
         guard count > 1 else { return job.run(worker: 0) }
         turn.withLock { _ in

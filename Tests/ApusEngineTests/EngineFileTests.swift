@@ -171,7 +171,7 @@ import Testing
         let header = try EngineFile(path: file.path).header
         let bytes = try file.bytes()
         var random = SplitMix(state: 1)
-        var places = (0..<header.byteCount).flatMap { byte in (0..<8).map { (byte, $0) } }
+        var places = (0..<header.byteCount).map { ($0, Int.random(in: 0..<8, using: &random)) }
         for section in header.sections {
             for _ in 0..<Fuzz.rounds(200) {
                 places.append(

@@ -83,7 +83,9 @@ final class EditedCheckpoint {
         tensors[name]?.bytes.replaceSubrange(offset..<offset + bytes.count, with: bytes)
     }
 
-    /// Writes all files. Tensors may say another type or shape than their bytes have.
+    /// Writes all files.
+    ///
+    /// Tensors may say another type or shape than their bytes have.
     func write() throws {
         for (name, object) in files {
             let data = try JSONSerialization.data(withJSONObject: object, options: [.fragmentsAllowed])

@@ -92,13 +92,13 @@ struct AttentionData {
                         if score > -.infinity { scores.append((j, score)) }
                     }
                     let top = scores.map(\.score).max() ?? 0
-                    let sum = scores.reduce(0) { $0 + exp($1.score - top) }
-                    for i in 0..<c.dim {
-                        let value = scores.reduce(0) {
-                            $0 + exp($1.score - top) * Double(v.values[(head + $1.key) * c.dim + i])
-                        }
-                        result.append(scores.isEmpty ? 0 : value / sum)
+                    var (sum, row) = (0.0, [Double](repeating: 0, count: c.dim))
+                    for (key, score) in scores {
+                        let weight = exp(score - top)
+                        sum += weight
+                        for i in 0..<c.dim { row[i] += weight * Double(v.values[(head + key) * c.dim + i]) }
                     }
+                    result += scores.isEmpty ? row : row.map { $0 / sum }
                 }
             }
         }

@@ -115,26 +115,20 @@ final class QuantizedData {
         return Double(Int(codes[n * c.k + k]) - zero) * Double(scales[place])
     }
 
-    /// The number that a rounded input stands for.
-    func rounded(_ m: Int, _ k: Int) -> Double {
+    /// The numbers [m, k] that the rounded inputs stand for.
+    var roundedInputs: [Double] {
+        let codes = roundedCodes, scales = roundedScales
         let piecesOfGroup = (c.group + 127) / 128
-        let piece = k / c.group * piecesOfGroup + k % c.group / 128
-        return Double(roundedCodes[m * rowBytes + k]) * Double(roundedScales[m * pieces + piece])
+        return (0..<c.m * c.k).map {
+            let (m, k) = ($0 / c.k, $0 % c.k)
+            let piece = k / c.group * piecesOfGroup + k % c.group / 128
+            return Double(codes[m * rowBytes + k]) * Double(scales[m * pieces + piece])
+        }
     }
 
     /// The product in double precision, and the sum of the magnitudes that went into each element.
     func expected(isExact: Bool) -> (values: [Double], sizes: [Double]) {
-        let codes = roundedCodes, scales = roundedScales
-        let piecesOfGroup = (c.group + 127) / 128
-        var inputs = x.map(Double.init)
-        if !isExact {
-            for m in 0..<c.m {
-                for k in 0..<c.k {
-                    let piece = k / c.group * piecesOfGroup + k % c.group / 128
-                    inputs[m * c.k + k] = Double(codes[m * rowBytes + k]) * Double(scales[m * pieces + piece])
-                }
-            }
-        }
+        let inputs = isExact ? x.map(Double.init) : roundedInputs
         var values: [Double] = [], sizes: [Double] = []
         let weights = (0..<c.n * c.k).map { weight($0 / c.k, $0 % c.k) }
         for m in 0..<c.m {

@@ -10,19 +10,17 @@ struct BenchmarkTable {
     /// Writes the table, or one JSON object, to standard output; a row of the table as soon as it is there.
     func run() throws {
         let threadCounts = command.threads?.values ?? [Topology.defaultThreadCount()]
-        // The machine is measured with all the threads that the rows use, before a model takes its memory.
         var machines: [Int: Machine] = [:]
-        for count in threadCounts { machines[count] = try Machine(CPUBackend(threads: count)) }
-        guard let machine = machines[threadCounts.max() ?? 1] else { return }
         var rows: [BenchmarkRow] = []
         let bar = ProgressBar.onTerminal()
         defer { bar?.finish() }
         for precision in command.precision?.values.map(Optional.some) ?? [nil] {
             for variant in try command.backends.variants(of: command.model ?? "") {
-                try measure(precision, variant, threadCounts, machines, bar) { row in rows.append(row) }
+                try measure(precision, variant, threadCounts, &machines, bar) { row in rows.append(row) }
             }
         }
         bar?.finish()
+        guard let machine = machines[threadCounts.max() ?? 1] else { return }
         let output = ByteOutput.standardOutput
         if command.json {
             let report = JSONValue.object([("machine", machine.json), ("rows", .array(rows.map(\.json)))])
@@ -53,9 +51,8 @@ struct BenchmarkTable {
     }
 
     private func measure(
-        _ precision: WeightPrecision?, _ variant: Variant, _ threadCounts: [Int], _ machines: [Int: Machine],
-        _ bar: ProgressBar?,
-        _ append: (BenchmarkRow) -> Void
+        _ precision: WeightPrecision?, _ variant: Variant, _ threadCounts: [Int],
+        _ machines: inout [Int: Machine], _ bar: ProgressBar?, _ append: (BenchmarkRow) -> Void
     ) throws {
         ProcessMemory.resetPeak()
         let start = ContinuousClock.now
@@ -69,12 +66,14 @@ struct BenchmarkTable {
         if let path = command.model {
             let source = try ModelSource(path: path, options: options)
             for setting in settings { try setting.check(source.info) }
+            try Self.measure(&machines, threadCounts)
             model = try LanguageModel(source, options: options, progress: bar)
             loadSeconds = model.loadSeconds
         } else {
             let imported = try importConfig(precision)
             loadSeconds = (ContinuousClock.now - start) / .seconds(1)
             for setting in settings { try setting.check(imported.info) }
+            try Self.measure(&machines, threadCounts)
             model = try LanguageModel(imported, options: options, loadSeconds: loadSeconds, progress: bar)
         }
         bar?.finish()
@@ -97,6 +96,15 @@ struct BenchmarkTable {
                         loadSeconds: loadSeconds, profiles: profiles))
                 ProcessMemory.resetPeak()
             }
+        }
+    }
+
+    /// Measures the machine once with each number of threads: when the model is known to be there, so that a wrong path
+    /// is told at once, and before it takes its memory.
+    private static func measure(_ machines: inout [Int: Machine], _ threadCounts: [Int]) throws(ApusError) {
+        for count in threadCounts where machines[count] == nil {
+            machines[count] = try Machine(CPUBackend(threads: count))
+            ProcessMemory.resetPeak()
         }
     }
 

@@ -111,6 +111,7 @@ typedef struct {
     float *y;           ///< f32 [m, n] output
     size_t ldy;         ///< elements between rows of `y`
 } apus_packed_linear;
+
 /// y[m, n] = sum over k of x[m, k] * (code[n, k] - zero) * scale, plus bias[n].
 ///
 /// Codes, scales and zero points lie in panels of 16 features, as `apus_pack_codes` and `apus_pack_groups` make
@@ -237,6 +238,7 @@ typedef struct {
     /// Computes columns [n0, n1) of all rows; n0 is a multiple of APUS_PANEL, n1 too or n. The weights are read once for
     /// a few rows, once for each block of rows beyond. A row has the same bits among any number of rows.
     void (*packed_linear)(const apus_packed_linear *a, size_t n0, size_t n1, void *scratch);
+
     /// Rounds rows [m0, m1) of x to 8 bits: x_codes, x_scales and x_starts, for `quantized_linear` of the same set.
     /// Each piece of up to 128 inputs of a group has a scale of its own. An infinity or NaN makes its piece NaN.
     void (*quantize_rows)(const apus_quantized_linear *a, size_t m0, size_t m1);
