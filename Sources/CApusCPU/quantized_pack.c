@@ -18,9 +18,13 @@ int32_t apus_pack_codes(const uint8_t *codes, size_t n, size_t k, int32_t bits, 
                     const size_t at = word * step, count = k - at < step ? k - at : step;
                     memcpy(of, codes + (first + lane) * k + at, count);
                 }
-                for (size_t i = 0; i < 8; i++) { seen |= of[i]; }
+                if (bits == 8) {
+                    memcpy(to, of, 4);
+                    continue;
+                }
                 for (size_t i = 0; i < 4; i++) {
-                    to[i] = bits == 4 ? (uint8_t)((of[i] & 15) | of[4 + i] << 4) : of[i];
+                    seen |= of[i] | of[4 + i];
+                    to[i] = (uint8_t)((of[i] & 15) | of[4 + i] << 4);
                 }
             }
         }

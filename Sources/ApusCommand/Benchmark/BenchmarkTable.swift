@@ -87,7 +87,7 @@ struct BenchmarkTable {
                 let (times, profiles) = try time(model, setting, threads: threads, bandwidth)
                 append(
                     BenchmarkRow(
-                        model: name, device: "cpu", precision: Self.precision(of: model),
+                        model: name, device: "cpu", precision: model.weightPrecision,
                         backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
                         bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },
@@ -155,14 +155,6 @@ struct BenchmarkTable {
             return parts[parts.count - 2]
         }
         return parts.last ?? ""
-    }
-
-    /// The narrowest codes that the model's weights are, else the type of its plain weights.
-    private static func precision(of model: LanguageModel) -> String {
-        let ops = Set(model.engine?.plan.steps.map(\.op) ?? [])
-        if ops.contains("int4_groupwise_gemm") { return "INT4" }
-        if ops.contains("int8_linear") { return "INT8" }
-        return (Precision(model.precision) ?? .fp32).rawValue
     }
 
     /// Bytes that a decode step reads, the mean over all of them: the cache grows by a token each.

@@ -57,3 +57,13 @@ enum Precision: String, CaseIterable, ExpressibleByArgument {
         }
     }
 }
+
+extension LanguageModel {
+    /// The narrowest codes that the weights are, else the type of its plain weights, as tables name it.
+    var weightPrecision: String {
+        let ops = Set(engine?.plan.steps.map(\.op) ?? [])
+        if ops.contains("int4_groupwise_gemm") { return "INT4" }
+        if ops.contains("int8_linear") { return "INT8" }
+        return Precision(precision)?.rawValue ?? precision.rawValue
+    }
+}

@@ -55,15 +55,11 @@ struct EvaluationReport {
 
     private func row(_ model: (path: String, model: LanguageModel), _ perplexity: Perplexity) -> [String?] {
         [
-            model.path, Self.weights(model.model),
+            model.path, model.model.weightPrecision,
             "\(Figures.decimal(perplexity.value, 4)) ± \(Figures.decimal(perplexity.valueError, 4))",
             "\(Figures.decimal(perplexity.natsPerToken, 5)) ± \(Figures.decimal(perplexity.standardError, 5))",
             Figures.decimal(perplexity.bitsPerByte, 4),
         ]
-    }
-
-    private static func weights(_ model: LanguageModel) -> String {
-        Precision(model.precision)?.rawValue ?? model.precision.rawValue
     }
 
     /// The object of `--json`.
@@ -101,7 +97,7 @@ struct EvaluationReport {
         _ model: (path: String, model: LanguageModel), _ perplexity: Perplexity
     ) -> JSONValue {
         .object([
-            ("path", .string(model.path)), ("precision", .string(weights(model.model))),
+            ("path", .string(model.path)), ("precision", .string(model.model.weightPrecision)),
             ("perplexity", .double(perplexity.value)), ("scored_tokens", .int(perplexity.scoredTokens)),
             ("nats_per_token", .double(perplexity.natsPerToken)),
             ("standard_error", .double(perplexity.standardError)),

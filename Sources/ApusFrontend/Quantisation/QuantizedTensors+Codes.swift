@@ -69,22 +69,25 @@ extension QuantizedTensors {
         }
     }
 
-    /// i32[K, N/8]: 8 words below each other are a square of 8 by 8 codes.
+    /// i32[K, N/8]: 8 words below each other are a square of 8 by 8 codes. Words beside each other are taken together, a
+    /// line of the cache at a time.
     private static func unpackInterleavedRows(
         _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<UInt8>, _ rows: Int, _ columns: Int
     ) {
-        let width = rows / 8
+        let (tile, width) = (16, rows / 8)
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 8) { square in
             guard let square = square.baseAddress else { return }
-            for block in 0..<width {
+            for first in stride(from: 0, to: width, by: tile) {
                 for column in stride(from: 0, to: columns, by: 8) {
-                    for line in 0..<8 {
-                        square[line] = Words.spreadInterleaved(
-                            Words.load(source, (column + line) * width + block))
-                    }
-                    Words.transpose(square)
-                    for line in 0..<8 {
-                        Words.store(square[line], target + ((8 * block + line) * columns + column))
+                    for block in first..<min(first + tile, width) {
+                        for line in 0..<8 {
+                            square[line] = Words.spreadInterleaved(
+                                Words.load(source, (column + line) * width + block))
+                        }
+                        Words.transpose(square)
+                        for line in 0..<8 {
+                            Words.store(square[line], target + ((8 * block + line) * columns + column))
+                        }
                     }
                 }
             }
