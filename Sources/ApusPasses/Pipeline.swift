@@ -140,8 +140,11 @@ public enum Pipeline {
         }
         steps += [
             Step(
-                .quantise, QuantizedLinear(hasExactActivations: options.exactActivations),
+                .quantise, QuantizeLinear(bits: 4, hasExactActivations: options.exactActivations),
                 "after the last pass that looks at linears or joins them"),
+            Step(
+                .quantise, QuantizeLinear(bits: 8, hasExactActivations: options.exactActivations),
+                "as the pass before; what is left are weights that no kernel reads as codes"),
             Step(
                 .quantise, AssignWeightTypes(precision: options.precision, kvCache: options.kvCache),
                 "after the last pass that moves or joins weights"),

@@ -6,7 +6,7 @@ import ApusSupport
 
 /// A linear with 4-bit weights and a scale, maybe a zero point, for each group of inputs.
 ///
-/// The op, `int4_groupwise_gemm`, is described in `docs/quantisation.md`; ``Int4ExchangeLayout`` reads and writes the
+/// The op, `int4_groupwise_gemm`, is described in `docs/int4-groupwise-gemm.md`; ``Int4ExchangeLayout`` reads and writes the
 /// weights of other implementations of the plugin.
 public struct Int4GroupwiseGemm: Plugin {
     /// `Int4GroupwiseGemm`.

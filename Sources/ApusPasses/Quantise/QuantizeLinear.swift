@@ -11,21 +11,23 @@ import ApusSupport
 /// Zero points that are missing beside present ones are written out. Groups of inputs must be whole words of codes (8
 /// with 4 bits, 4 with 8), or all of the inputs; other weights, and those that no linear reads, are dequantized when
 /// weights are packed.
-struct QuantizedLinear: Pass {
-    let name = "quantized-linear"
+struct QuantizeLinear: Pass {
+    var name: String { "quantize-linear-int\(bits)" }
+    /// Bits of a code, 4 or 8; weights with other codes are left to the other pass.
+    let bits: Int
     /// Whether inputs stay FP32; else they are rounded to 8 bits for each row and group.
     let hasExactActivations: Bool
 
     func run(_ graph: inout Graph, _ notes: inout PassNotes) throws(ApusError) {
         let editor = GraphEditor(graph, registry: notes.registry)
-        var counts: [QuantizedWeight.Form: Int] = [:]
+        var counts: [Int: Int] = [:]
         for (position, node) in graph.nodes.enumerated() where node.op == "linear" {
             guard let x = node.operands[0], let weight = node.operands[1],
-                let codes = QuantizedWeight(weight, editor)
+                let codes = QuantizedWeight(weight, editor), codes.form.bits == bits
             else { continue }
             let form = codes.form
             let columns = graph.type(of: weight).shape[1].constant
-            guard form.groupSize % (form.bits == 4 ? 8 : 4) == 0 || form.groupSize == columns else {
+            guard form.groupSize % (bits == 4 ? 8 : 4) == 0 || form.groupSize == columns else {
                 let name = graph.name(of: weight) ?? "a weight"
                 notes.remarks.append(
                     "\(name): groups of \(form.groupSize) inputs have no kernel; dequantized when it is packed"
@@ -37,7 +39,7 @@ struct QuantizedLinear: Pass {
             operands += try codes.operands(editor, name: graph.name(of: weight))
             operands.append(node.operands.count > 2 ? node.operands[2] : nil)
             let y = try editor.add(
-                form.bits == 4 ? "int4_groupwise_gemm" : "int8_linear",
+                bits == 4 ? "int4_groupwise_gemm" : "int8_linear",
                 Array(operands[...(operands.lastIndex { $0 != nil } ?? 0)]),
                 [
                     "group_size": .int(form.groupSize),
@@ -45,13 +47,11 @@ struct QuantizedLinear: Pass {
                 ],
                 name: graph.name(of: node.result))
             editor.replace(node.result, with: y)
-            counts[form, default: 0] += 1
+            counts[form.groupSize, default: 0] += 1
         }
-        for (form, count) in counts.sorted(by: {
-            ($0.key.bits, $0.key.groupSize) < ($1.key.bits, $1.key.groupSize)
-        }) {
+        for (groupSize, count) in counts.sorted(by: { $0.key < $1.key }) {
             notes.remarks.append(
-                "\(count) linear(s) of \(form.bits)-bit codes, \(form.groupSize) to a scale, activations "
+                "\(count) linear(s) of \(bits)-bit codes, \(groupSize) to a scale, activations "
                     + (hasExactActivations ? "FP32" : "INT8"))
         }
         graph = try editor.commit()
