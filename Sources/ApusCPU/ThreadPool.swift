@@ -19,35 +19,20 @@ protocol PoolJob: AnyObject {
 /// The calling thread is worker 0; the others spin for a moment between jobs, then sleep, so that an idle pool costs
 /// nothing. A join costs a fraction of a microsecond, where a task group costs several. A pool of one thread for each
 /// core keeps each on its own; smaller ones leave the choice to the system, since other pools and processes run too, and
-/// larger ones give up their core as soon as they wait.
-public final class ThreadPool: @unchecked Sendable {
+/// larger ones give up their core as soon as they wait. The threads end with the pool.
+public final class ThreadPool: Sendable {
     /// The numbers of threads that a pool may have.
     public static let counts = 1...1024
 
     /// Number of workers, the caller included.
-    public let count: Int
+    public var count: Int { workers.count }
+    /// The threads of workers 1 and up.
+    let threads: [pthread_t]
 
-    /// How long a worker spins before it sleeps, longer than a token's sampling takes.
-    private static let spinTime = Duration.microseconds(150)
-    /// Spins before a waiting thread offers its core to another: some 100 µs, for cores that other processes use too,
-    /// or next to none where threads wait for cores.
-    private let spinsBeforeYield: Int
-    /// Whether there are more workers than cores.
-    private let isCrowded: Bool
-
-    private let generation = PaddedCounter()
-    private let pending = PaddedCounter()
-    private let sleepers = PaddedCounter()
-    private let arrived = PaddedCounter()
-    private let barrierGeneration = PaddedCounter()
-    private let stop = PaddedCounter()
+    /// What the threads hold; they do not hold the pool, or it would never end.
+    private let workers: Workers
     /// Held by the caller whose job runs.
     private let turn = Mutex<Void>(())
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private unowned(unsafe) var job: (any PoolJob)?
-    /// The threads of workers 1 and up.
-    private(set) var threads: [pthread_t] = []
     /// The processors that the other workers leave to the caller; empty if they run anywhere.
     private let callersCore: [Int32]
 
@@ -60,15 +45,11 @@ public final class ThreadPool: @unchecked Sendable {
     /// - Parameter cores: The processors of each core there is; none if that is unknown.
     init(count: Int, cores: [[Int32]]) throws(ApusError) {
         try Self.check(count)
-        self.count = count
-        isCrowded = count > max(cores.count, 1) && !cores.isEmpty
-        spinsBeforeYield = isCrowded ? 16 : 2000
+        let workers = Workers(count: count, isCrowded: count > max(cores.count, 1) && !cores.isEmpty)
         let isPinned = count == cores.count
-        callersCore = isPinned ? cores[0] : []
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        var threads: [pthread_t] = []
         for worker in 1..<max(count, 1) {
-            let start = WorkerStart(pool: self, worker: worker, cores: isPinned ? cores[worker] : [])
+            let start = WorkerStart(workers: workers, worker: worker, cores: isPinned ? cores[worker] : [])
             let argument = Unmanaged.passRetained(start).toOpaque()
             var thread = pthread_t(bitPattern: 0)
             let status = pthread_create(
@@ -81,11 +62,21 @@ public final class ThreadPool: @unchecked Sendable {
                 }, argument)
             guard status == 0, let thread = Optional(thread) else {
                 Unmanaged<WorkerStart>.fromOpaque(argument).release()
-                shutDown()
+                Self.end(workers, threads)
                 throw ApusError(.outOfMemory, "cannot start thread \(worker) of \(count) (error \(status))")
             }
             threads.append(thread)
         }
+        self.workers = workers
+        self.threads = threads
+        callersCore = isPinned ? cores[0] : []
+    }
+
+    deinit { Self.end(workers, threads) }
+
+    private static func end(_ workers: Workers, _ threads: [pthread_t]) {
+        workers.stop()
+        for thread in threads { pthread_join(thread, nil) }
     }
 
     /// Checks a number of threads that a user gave.
@@ -97,124 +88,32 @@ public final class ThreadPool: @unchecked Sendable {
         }
     }
 
-    deinit {
-        shutDown()
-        pthread_mutex_destroy(mutex)
-        pthread_cond_destroy(condition)
-        mutex.deallocate()
-        condition.deallocate()
-    }
-
-    private func shutDown() {
-        stop.value.store(1, ordering: .releasing)
-        wake()
-        for thread in threads { pthread_join(thread, nil) }
-        threads = []
-    }
-
-    private func wake() {
-        generation.value.add(1, ordering: .sequentiallyConsistent)
-        if sleepers.value.load(ordering: .sequentiallyConsistent) > 0 {
-            pthread_mutex_lock(mutex)
-            pthread_cond_broadcast(condition)
-            pthread_mutex_unlock(mutex)
-        }
-    }
-
     /// Runs a job on all workers and returns when all are done.
     ///
     /// Jobs of several callers run one after another.
     func run(_ job: any PoolJob) {
         guard count > 1 else { return job.run(worker: 0) }
-        turn.withLock { _ in
-            self.job = job
-            pending.value.store(count - 1, ordering: .relaxed)
-            // A worker that wakes on the caller's core would wait for it there until the system moves one of them.
-            if sleepers.value.load(ordering: .relaxed) > 0, !callersCore.isEmpty {
-                apus_move_thread_to(callersCore, Int32(callersCore.count))
-            }
-            wake()
-            job.run(worker: 0)
-            spin { self.pending.value.load(ordering: .acquiring) == 0 }
-            self.job = nil
-        }
+        turn.withLock { _ in workers.run(job, callersCore: callersCore) }
     }
 
     /// Waits until every worker of the running job has come here.
-    func barrier() {
-        guard count > 1 else { return }
-        let current = barrierGeneration.value.load(ordering: .relaxed)
-        if arrived.value.add(1, ordering: .acquiringAndReleasing).newValue == count {
-            arrived.value.store(0, ordering: .relaxed)
-            barrierGeneration.value.store(current &+ 1, ordering: .releasing)
-        } else {
-            spin { self.barrierGeneration.value.load(ordering: .acquiring) != current }
-        }
-    }
-
-    private func spin(until isDone: () -> Bool) {
-        var spins = 0
-        while !isDone() {
-            apus_cpu_relax()
-            spins += 1
-            if spins > spinsBeforeYield { sched_yield() }
-        }
-    }
-
-    fileprivate func work(_ worker: Int) {
-        var seen = 0
-        while true {
-            seen = waitForJob(after: seen)
-            if stop.value.load(ordering: .acquiring) != 0 { return }
-            job?.run(worker: worker)
-            pending.value.subtract(1, ordering: .releasing)
-        }
-    }
-
-    private func waitForJob(after seen: Int) -> Int {
-        // Where workers wait for cores, a spinning one would only be in the way of the caller.
-        if !isCrowded {
-            let end = ContinuousClock.now + Self.spinTime
-            repeat {
-                for _ in 0..<32 {
-                    let current = generation.value.load(ordering: .acquiring)
-                    if current != seen { return current }
-                    apus_cpu_relax()
-                }
-            } while ContinuousClock.now < end
-        }
-        pthread_mutex_lock(mutex)
-        sleepers.value.add(1, ordering: .sequentiallyConsistent)
-        while generation.value.load(ordering: .sequentiallyConsistent) == seen {
-            pthread_cond_wait(condition, mutex)
-        }
-        sleepers.value.subtract(1, ordering: .sequentiallyConsistent)
-        pthread_mutex_unlock(mutex)
-        return generation.value.load(ordering: .acquiring)
-    }
+    func barrier() { workers.barrier() }
 }
 
-/// What a new thread needs to enter its pool; it must not keep the pool alive, or the pool would never end.
-private final class WorkerStart: @unchecked Sendable {
-    private unowned(unsafe) let pool: ThreadPool
+/// What a new thread needs to begin.
+private final class WorkerStart: Sendable {
+    private let workers: Workers
     private let worker: Int
     private let cores: [Int32]
 
-    init(pool: ThreadPool, worker: Int, cores: [Int32]) {
-        self.pool = pool
+    init(workers: Workers, worker: Int, cores: [Int32]) {
+        self.workers = workers
         self.worker = worker
         self.cores = cores
     }
 
     func enter() {
         if !cores.isEmpty { _ = apus_keep_thread_on(cores, Int32(cores.count)) }
-        pool.work(worker)
+        workers.work(worker)
     }
-}
-
-/// An atomic counter on a cache line of its own.
-final class PaddedCounter: Sendable {
-    private let before: (Int, Int, Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0, 0, 0)
-    let value = Atomic<Int>(0)
-    private let after: (Int, Int, Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0, 0, 0)
 }

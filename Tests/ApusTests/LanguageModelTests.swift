@@ -92,7 +92,7 @@ import Testing
                 + "leave the precision out or choose another backend")
         #expect(message(LoadOptions(batchSize: 0)) == "batchSize: expected at least 1, got 0")
         #expect(message(LoadOptions(chunk: -1)) == "chunk: expected at least 1, got -1")
-        #expect(message(LoadOptions(threads: 0)) == "threads: expected 1…1024, got 0")
+        #expect(message(LoadOptions(threads: 0)) == "threads: expected 1 to 1024, got 0")
     }
 
     @Test func aFixedContextIsALimit() throws {
