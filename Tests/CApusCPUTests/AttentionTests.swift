@@ -15,6 +15,7 @@ import Testing
         AttentionCase(
             name: "not causal", heads: (2, 2), dim: 16, counts: [30, 3], starts: [0, 0], causal: false),
         AttentionCase(name: "group of 16", heads: (16, 1), dim: 80, counts: [3, 4], starts: [150, 64]),
+        AttentionCase(name: "several blocks", heads: (16, 1), dim: 64, counts: [50], starts: [75]),
         AttentionCase(name: "head of 256", heads: (4, 2), dim: 256, counts: [2], starts: [200], window: 70),
         AttentionCase(
             name: "mask", heads: (4, 2), dim: 16, counts: [30, 20], starts: [40, 0], masked: true),

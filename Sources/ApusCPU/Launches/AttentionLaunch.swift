@@ -5,9 +5,7 @@ import CApusCPU
 
 /// Scaled dot-product attention as one kernel, straight from keys and values wherever they lie.
 ///
-/// Queries stand at the end of the keys. One query a sequence splits its keys into chunks of a fixed size, so that few
-/// heads still fill the machine and every number of threads gives the same bits. The result lies token by token, as
-/// the projection after it reads it.
+/// Queries stand at the end of the keys. The result lies token by token, as the projection after it reads it.
 final class AttentionLaunch: Launch {
     static let entry = KernelEntry(
         op: "attention", kernel: "cpu.attention", forms: [.rows, .rows.orNarrow, .rows.orNarrow, bias],
@@ -37,48 +35,32 @@ final class AttentionLaunch: Launch {
         return nil
     }
 
-    /// Keys of one split in decode.
-    private static let keysPerSplit = 256
-    /// Rows of scores, queries × heads of a group, that make a tile of the kernel worth filling.
-    private static let rowsPerUnit = 192
-
-    private let kernels: UnsafePointer<apus_kernels>
     private let context: LaunchContext
     private let q: TensorView
     private let k: TensorView
     private let v: TensorView
     private let mask: TensorView?
     private let y: TensorView
-    private let heads: Int
-    private let kvHeads: Int
-    private let queriesPerUnit: Int
-    private let partials: HugeBuffer
-    private let partialFloats: Int
+    private let work: AttentionWork
     /// [batch] position of query 0, then [batch] number of keys.
     private let bounds: UnsafeMutablePointer<Int32>
     private let mostBatch: Int
-    private let queue = WorkQueue()
     private var attention = apus_attention()
-    private var (batch, width, keys) = (0, 0, 0)
+    private var (batch, width) = (0, 0)
 
     init(_ step: Plan.Step, _ context: LaunchContext) throws(ApusError) {
         self.context = context
-        kernels = context.kernels
         q = try context.view(step.operands[0])
         k = try context.view(step.operands[1])
         v = try context.view(step.operands[2])
         mask = try context.optionalView(step, 3)
         y = try context.view(step.results[0])
-        heads = q.type.shape[1].constant ?? 1
-        kvHeads = k.type.shape[1].constant ?? 1
-        queriesPerUnit = max(Self.rowsPerUnit * kvHeads / heads, 16)
+        let (heads, kvHeads) = (q.type.shape[1].constant ?? 1, k.type.shape[1].constant ?? 1)
         let size = q.type.shape[3].constant ?? 0
-        partialFloats = kernels.pointee.attention_partial_floats(heads, kvHeads, size)
         mostBatch = max(context.bounds.upperBound(of: q.type.shape[0]) ?? 1, 1)
-        let mostKeys = context.bounds.upperBound(of: k.type.shape[2]) ?? 0
-        let splits = (mostKeys + Self.keysPerSplit - 1) / Self.keysPerSplit
-        partials = try HugeBuffer(
-            byteCount: mostBatch * kvHeads * splits * partialFloats * 4, purpose: "attention partials")
+        work = try AttentionWork(
+            context.kernels, heads: heads, kvHeads: kvHeads, headSize: size, batch: mostBatch,
+            capacity: context.bounds.upperBound(of: k.type.shape[2]) ?? 0)
         bounds = .allocate(capacity: 2 * mostBatch)
         bounds.initialize(repeating: 0, count: 2 * mostBatch)
         attention.kv_dtype = try LaunchContext.dtype(k.element)
@@ -95,12 +77,11 @@ final class AttentionLaunch: Launch {
 
     override var phaseCount: Int { 2 }
 
-    override var scratchBytes: Int {
-        kernels.pointee.attention_scratch_bytes(heads, kvHeads, attention.head_dim)
-    }
+    override var scratchBytes: Int { work.scratchBytes }
 
     override func resize() {
-        (batch, width, keys) = (q.size(0), q.size(2), k.size(2))
+        (batch, width) = (q.size(0), q.size(2))
+        let keys = k.size(2)
         for sequence in 0..<batch {
             bounds[sequence] = Int32(keys - width)
             bounds[mostBatch + sequence] = Int32(keys)
@@ -124,64 +105,14 @@ final class AttentionLaunch: Launch {
         attention.mask_key_stride = mask.stride(3, broadcastTo: 4) == 0 ? 0 : 1
     }
 
-    override func reset() throws(ApusError) { queue.reset() }
+    override func reset() throws(ApusError) { work.reset() }
 
     override func run(phase: Int, worker: Int, workers: Int) {
-        switch (phase, width) {
-        case (0, 1): decode(worker)
-        case (0, _): prefill(worker)
-        case (_, 1): combine(worker, workers)
-        default: break
-        }
-    }
-
-    /// Units of queries, the longest first, so that no worker is left alone with a long one at the end.
-    private func prefill(_ worker: Int) {
-        var arguments = attention
-        let unitsPerRow = (width + queriesPerUnit - 1) / queriesPerUnit
-        let perUnit = batch * kvHeads
-        while true {
-            let ticket = queue.take()
-            guard ticket < unitsPerRow * perUnit else { return }
-            let first = (unitsPerRow - 1 - ticket / perUnit) * queriesPerUnit
-            kernels.pointee.attention(
-                &arguments, ticket % perUnit / kvHeads, ticket % kvHeads, first,
-                min(first + queriesPerUnit, width), context.scratch[worker])
-        }
-    }
-
-    /// The splits of the keys that a single query sees.
-    private var splits: Range<Int> {
-        let window = Int(attention.window)
-        let first = window > 0 ? max(keys - window, 0) : 0
-        return first / Self.keysPerSplit..<max((keys + Self.keysPerSplit - 1) / Self.keysPerSplit, 0)
-    }
-
-    private func partial(_ unit: Int, _ split: Int) -> UnsafeMutablePointer<Float> {
-        let index = unit * splits.count + split - splits.lowerBound
-        return partials.base.assumingMemoryBound(to: Float.self) + index * partialFloats
-    }
-
-    private func decode(_ worker: Int) {
-        var arguments = attention
-        let splits = splits
-        while true {
-            let ticket = queue.take()
-            guard ticket < batch * kvHeads * splits.count else { return }
-            let (unit, split) = (ticket % (batch * kvHeads), splits.lowerBound + ticket / (batch * kvHeads))
-            let first = split * Self.keysPerSplit
-            kernels.pointee.attention_decode_partial(
-                &arguments, unit / kvHeads, unit % kvHeads, first, min(first + Self.keysPerSplit, keys),
-                partial(unit, split), context.scratch[worker])
-        }
-    }
-
-    private func combine(_ worker: Int, _ workers: Int) {
-        var arguments = attention
-        let splits = splits
-        for unit in share(batch * kvHeads, worker, workers) {
-            kernels.pointee.attention_decode_combine(
-                &arguments, unit / kvHeads, unit % kvHeads, partial(unit, splits.lowerBound), splits.count)
+        if phase == 0 {
+            work.attend(
+                attention, batch: batch, tokens: width, workers: workers, scratch: context.scratch[worker])
+        } else {
+            work.combine(attention, batch: batch, tokens: width, worker: worker, workers: workers)
         }
     }
 }

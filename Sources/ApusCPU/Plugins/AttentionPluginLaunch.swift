@@ -4,15 +4,7 @@ import ApusSupport
 import CApusCPU
 
 /// One AttentionPlugin: norms and rotates Q and K, writes K and V into the cache, attends from the cache.
-///
-/// Decode splits the keys into chunks of a fixed size, so a model with few KV heads still fills the machine and
-/// every number of threads gives the same bits.
 final class AttentionPluginLaunch: CPULaunch {
-    /// Keys of one split in decode.
-    private static let keysPerSplit = 256
-    /// Rows of scores, queries × heads of a group, that make a tile of the prefill kernel worth filling.
-    private static let rowsPerUnit = 192
-
     private let kernels: UnsafePointer<apus_kernels>
     private let rows: AttentionPluginRows
     private var rope: apus_rope
@@ -22,11 +14,7 @@ final class AttentionPluginLaunch: CPULaunch {
     private let headSize: Int
     private let cacheElement: ElementType
     private let queries: HugeBuffer
-    private let partials: HugeBuffer
-    private let partialFloats: Int
-    private let splitsPerHead: Int
-    private let queriesPerUnit: Int
-    private let queue = WorkQueue()
+    private let work: AttentionWork
 
     init(_ setup: CPUKernelSetup, _ kernels: UnsafePointer<apus_kernels>) throws(ApusError) {
         self.kernels = kernels
@@ -34,16 +22,13 @@ final class AttentionPluginLaunch: CPULaunch {
         kvHeads = setup.int("num_kv_heads")
         headSize = setup.int("head_size")
         rows = try AttentionPluginRows(setup)
-        queriesPerUnit = max(Self.rowsPerUnit * kvHeads / heads, 16)
         let (packed, cache) = (try setup.operand(0), try setup.operand(1))
         let (batch, capacity) = (packed.maximumShape[0], cache.maximumShape[3])
         cacheElement = cache.type.element
-        splitsPerHead = (capacity + Self.keysPerSplit - 1) / Self.keysPerSplit
-        partialFloats = kernels.pointee.attention_partial_floats(heads, kvHeads, headSize)
         queries = try HugeBuffer(
             byteCount: batch * packed.maximumShape[1] * heads * headSize * 4, purpose: "attention queries")
-        partials = try HugeBuffer(
-            byteCount: batch * kvHeads * splitsPerHead * partialFloats * 4, purpose: "attention partials")
+        work = try AttentionWork(
+            kernels, heads: heads, kvHeads: kvHeads, headSize: headSize, batch: batch, capacity: capacity)
 
         let width = heads * headSize
         let dtype = cacheElement == .i8 ? APUS_I8 : try LaunchContext.dtype(cacheElement)
@@ -78,7 +63,7 @@ final class AttentionPluginLaunch: CPULaunch {
 
     var phaseCount: Int { 3 }
 
-    var scratchBytes: Int { kernels.pointee.attention_scratch_bytes(heads, kvHeads, headSize) }
+    var scratchBytes: Int { work.scratchBytes }
 
     func resize(_ shapes: KernelShapes) {
         rows.resize(shapes)
@@ -107,7 +92,7 @@ final class AttentionPluginLaunch: CPULaunch {
         attention.tree = isTree ? UnsafePointer(rows.tree) : nil
         attention.tree_positions = isTree ? UnsafePointer(rows.positions) : nil
         (attention.tree_tokens, attention.tree_words) = (rows.tokens, rows.words)
-        queue.reset()
+        work.reset()
     }
 
     func run(_ worker: CPUWorker) {
@@ -117,77 +102,14 @@ final class AttentionPluginLaunch: CPULaunch {
             guard !range.isEmpty else { return }
             var arguments = rope
             kernels.pointee.rope_and_cache(&arguments, range.lowerBound, range.upperBound)
-        case 1: rows.tokens == 1 ? decode(worker) : prefill(worker)
-        default: if rows.tokens == 1 { combine(worker) }
-        }
-    }
-
-    /// Units of queries, the longest first, so that no worker is left alone with a long one at the end.
-    private func prefill(_ worker: CPUWorker) {
-        var arguments = attention
-        let unitsPerRow = (rows.tokens + queriesPerUnit - 1) / queriesPerUnit
-        let perUnit = rows.batch * kvHeads
-        while true {
-            let ticket = queue.take()
-            guard ticket < unitsPerRow * perUnit else { return }
-            let first = (unitsPerRow - 1 - ticket / perUnit) * queriesPerUnit
-            let (sequence, head) = (ticket % perUnit / kvHeads, ticket % kvHeads)
-            let last = min(first + queriesPerUnit, rows.tokens)
-            let count = Int(rows.lengths[sequence] - rows.starts[sequence])
-            let valid = max(min(last, count), first)
-            if valid > first {
-                kernels.pointee.attention(&arguments, sequence, head, first, valid, worker.scratch)
-            }
-            for token in valid..<last { clear(sequence, head, token) }
-        }
-    }
-
-    /// Makes the output of a padding row zero, for the query heads of one KV head.
-    private func clear(_ sequence: Int, _ head: Int, _ token: Int) {
-        let group = heads / kvHeads * headSize
-        let row = (sequence * rows.tokens + token) * heads * headSize + head * group
-        (attention.out + row).update(repeating: 0, count: group)
-    }
-
-    /// The splits of a sequence that hold a key its new token sees.
-    private func splits(of sequence: Int) -> Range<Int> {
-        let length = Int(rows.lengths[sequence])
-        let window = Int(attention.window)
-        let first = window > 0 && rows.phase != .tree ? max(length - window, 0) : 0
-        return first / Self.keysPerSplit..<(length + Self.keysPerSplit - 1) / Self.keysPerSplit
-    }
-
-    private func partial(_ sequence: Int, _ head: Int, _ split: Int) -> UnsafeMutablePointer<Float> {
-        let index = (sequence * kvHeads + head) * splitsPerHead + split
-        return partials.base.assumingMemoryBound(to: Float.self) + index * partialFloats
-    }
-
-    private func decode(_ worker: CPUWorker) {
-        var arguments = attention
-        var base = 0
-        var ticket = queue.take()
-        for sequence in 0..<rows.batch {
-            let splits = splits(of: sequence)
-            while ticket < base + splits.count * kvHeads {
-                let split = splits.lowerBound + (ticket - base) / kvHeads
-                let head = (ticket - base) % kvHeads
-                let first = split * Self.keysPerSplit
-                let last = min(first + Self.keysPerSplit, Int(rows.lengths[sequence]))
-                kernels.pointee.attention_decode_partial(
-                    &arguments, sequence, head, first, last, partial(sequence, head, split), worker.scratch)
-                ticket = queue.take()
-            }
-            base += splits.count * kvHeads
-        }
-    }
-
-    private func combine(_ worker: CPUWorker) {
-        var arguments = attention
-        for unit in worker.share(of: rows.batch * kvHeads) {
-            let (sequence, head) = (unit / kvHeads, unit % kvHeads)
-            let splits = splits(of: sequence)
-            kernels.pointee.attention_decode_combine(
-                &arguments, sequence, head, partial(sequence, head, splits.lowerBound), splits.count)
+        case 1:
+            work.attend(
+                attention, batch: rows.batch, tokens: rows.tokens, workers: worker.count,
+                scratch: worker.scratch)
+        default:
+            work.combine(
+                attention, batch: rows.batch, tokens: rows.tokens, worker: worker.index, workers: worker.count
+            )
         }
     }
 }

@@ -141,14 +141,10 @@ INLINE void decode(
                 dot_keys(s->k, s->q + g * s->pitch, dim, s->score + g * KEYS + c);
             }
         }
-        const uint64_t shown = keys_shown(a, b, 0, key);
-        const tile_scales scales = scales_of_tile(a, b, kv_head, key);
-        for (size_t g = 0; g < group; g++) {
-            s->added[g] = softmax_row(
-                a, key, seen, shown, mask_row(a, b, kv_head * group + g, 0), scales, s->score + g * KEYS,
-                s->top + g, s->shrink + g);
+        const key_tile part = {a, b, kv_head, key, seen, scales_of_tile(a, b, kv_head, key)};
+        for (size_t g = 0; g < group; g += VW) {
+            softmax_rows(&part, 0, g, smaller(VW, group - g), s->score + g * KEYS, s->shrink + g, s);
         }
-        fold_sums(s->shrink, s->added, s->sum, group);
         weigh_values(a, dtype, values + key * a->v_row_stride, first, last, group, s);
     }
 }

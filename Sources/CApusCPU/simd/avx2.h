@@ -187,21 +187,23 @@ INLINE void v_transpose(vf r[VW]) {
     }
 }
 
-/// Lane i is the sum of the lanes of vector i: halves that are sums of 2, 4 and 8 lanes in turn.
-INLINE vf v_sums(const vf r[VW]) {
+INLINE vf v_join(vf a, vf b, const int greatest) { return greatest ? v_max(a, b) : v_add(a, b); }
+
+/// Lane i is the sum of the lanes of vector i, or the greatest of them: halves of 2, 4 and 8 lanes are joined in turn.
+INLINE vf v_across(const vf r[VW], const int greatest) {
     vf fours[4], twos[2];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const vf straight = _mm256_blend_ps(r[i], r[i + 4], 0xf0);
-        fours[i] = _mm256_add_ps(straight, _mm256_permute2f128_ps(r[i], r[i + 4], 0x21));
+        fours[i] = v_join(straight, _mm256_permute2f128_ps(r[i], r[i + 4], 0x21), greatest);
     }
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const vf straight = _mm256_blend_ps(fours[i], fours[i + 2], 0xcc);
-        twos[i] = _mm256_add_ps(straight, _mm256_shuffle_ps(fours[i], fours[i + 2], 0x4e));
+        twos[i] = v_join(straight, _mm256_shuffle_ps(fours[i], fours[i + 2], 0x4e), greatest);
     }
     const vf even = _mm256_shuffle_ps(twos[0], twos[1], 0x88), odd = _mm256_shuffle_ps(twos[0], twos[1], 0xdd);
-    return _mm256_permutevar8x32_ps(_mm256_add_ps(even, odd), _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7));
+    return _mm256_permutevar8x32_ps(v_join(even, odd, greatest), _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7));
 }
 
 #include "avx2_integers.h"

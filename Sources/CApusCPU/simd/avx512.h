@@ -152,32 +152,36 @@ INLINE void v_transpose(vf r[VW]) {
     }
 }
 
-/// Lanes of `a` + `crossed` where bits are set, of `b` + `crossed` elsewhere. The compiler may not know the bits: it
-/// would turn the choice into a second shuffle, for which there is one port where additions have two.
-INLINE vf v_add_either(__mmask16 bits, vf a, vf b, vf crossed) {
+/// Lanes of `a` where bits are set, of `b` elsewhere, with `crossed` added, or the greater of both. The compiler may not know
+/// the bits: it would turn the choice into a second shuffle, for which there is one port where additions have two.
+INLINE vf v_join(__mmask16 bits, vf a, vf b, vf crossed, const int greatest) {
     __asm__("" : "+Yk"(bits));
-    return _mm512_add_ps(_mm512_mask_blend_ps(bits, b, a), crossed);
+    const vf straight = _mm512_mask_blend_ps(bits, b, a);
+    return greatest ? _mm512_max_ps(straight, crossed) : _mm512_add_ps(straight, crossed);
 }
 
-/// Lane i is the sum of the lanes of vector i: halves, quarters, ... of two vectors change places and are added.
-INLINE vf v_sums(const vf r[VW]) {
+/// Lane i is the sum of the lanes of vector i, or the greatest of them: halves, quarters, ... of two vectors change
+/// places and are joined.
+INLINE vf v_across(const vf r[VW], const int greatest) {
     vf eights[8], fours[4], twos[2];
     const __m512i by4 = _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
     const __m512i by1 = _mm512_setr_epi32(1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-        eights[i] = v_add_either(0x00ff, r[i], r[i + 8], _mm512_shuffle_f32x4(r[i], r[i + 8], 0x4e));
+        const vf crossed = _mm512_shuffle_f32x4(r[i], r[i + 8], 0x4e);
+        eights[i] = v_join(0x00ff, r[i], r[i + 8], crossed, greatest);
     }
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const vf crossed = _mm512_permutex2var_ps(eights[i], by4, eights[i + 4]);
-        fours[i] = v_add_either(0x0f0f, eights[i], eights[i + 4], crossed);
+        fours[i] = v_join(0x0f0f, eights[i], eights[i + 4], crossed, greatest);
     }
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        twos[i] = v_add_either(0x3333, fours[i], fours[i + 2], _mm512_shuffle_ps(fours[i], fours[i + 2], 0x4e));
+        const vf crossed = _mm512_shuffle_ps(fours[i], fours[i + 2], 0x4e);
+        twos[i] = v_join(0x3333, fours[i], fours[i + 2], crossed, greatest);
     }
-    return v_add_either(0x5555, twos[0], twos[1], _mm512_permutex2var_ps(twos[0], by1, twos[1]));
+    return v_join(0x5555, twos[0], twos[1], _mm512_permutex2var_ps(twos[0], by1, twos[1]), greatest);
 }
 
 #include "avx512_integers.h"

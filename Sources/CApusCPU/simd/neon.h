@@ -138,7 +138,10 @@ INLINE void v_transpose(vf r[VW]) {
     r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
 
-/// Lane i is the sum of the lanes of vector i.
-INLINE vf v_sums(const vf r[VW]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
+/// Lane i is the sum of the lanes of vector i, or the greatest of them.
+INLINE vf v_across(const vf r[VW], const int greatest) {
+    if (greatest) { return vpmaxq_f32(vpmaxq_f32(r[0], r[1]), vpmaxq_f32(r[2], r[3])); }
+    return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3]));
+}
 
 #include "neon_integers.h"

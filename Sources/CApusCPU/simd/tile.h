@@ -18,6 +18,7 @@ typedef struct {
     float *c;
     size_t ldc, cols;
     int adds;           ///< adds to what c holds
+    const float *by;    ///< f32[rows] that what c holds is multiplied by before, or NULL
     const float *bias;  ///< f32[cols] or NULL, used when it does not add
 } tile;
 
@@ -55,7 +56,8 @@ INLINE void tile_rows(const tile *t, const int rows) {
         for (int r = 0; r < rows; r++) {
             float *c = t->c + (size_t)r * ldc + at;
             const vf before = t->adds ? v_load_part(c, cols - at) : bias;
-            v_store_part(c, v_add(sums[r][v], before), cols - at);
+            const vf sum = t->by ? v_fma(before, v_set(t->by[r]), sums[r][v]) : v_add(sums[r][v], before);
+            v_store_part(c, sum, cols - at);
         }
     }
 }

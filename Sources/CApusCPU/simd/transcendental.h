@@ -20,6 +20,20 @@ INLINE vf v_exp(vf x) {
     return v_scale(v_add(v_fma(p, v_mul(r, r), r), v_set(1)), n);
 }
 
+/// e^x for x <= 0, exactly 1 at 0 and exactly 0 below -104: x log2(e) = n + f, |f| <= 1/2, e^x = 2^n 2^f. Cheaper than
+/// `v_exp`; within 2 ulp and |x| / 4 ulp more.
+INLINE vf v_exp_of_negative(vf x) {
+    const vf bounded = v_max(v_set(-104), x), by = v_set(1.44269504f);  // NaN passes: the second operand wins
+    const vf n = v_sub(v_fma(bounded, by, v_set(0x1.8p23f)), v_set(0x1.8p23f));  // sums of that size are integers
+    const vf f = v_fma(bounded, by, v_sub(v_zero(), n));
+    vf p = v_set(1.32647274e-3f);
+    p = v_fma(p, f, v_set(9.67151277e-3f));
+    p = v_fma(p, f, v_set(5.55073374e-2f));
+    p = v_fma(p, f, v_set(2.40222421e-1f));
+    p = v_fma(p, f, v_set(6.93146978e-1f));
+    return v_scale(v_fma(p, f, v_set(1)), n);
+}
+
 /// tanh x: x + x^3 P(x^2) below 0.625, else 1 - 2 / (e^(2|x|) + 1) with the sign of x.
 INLINE vf v_tanh(vf x) {
     const vf size = v_abs(x), z = v_mul(x, x);
