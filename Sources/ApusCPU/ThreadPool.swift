@@ -61,7 +61,7 @@ public final class ThreadPool: @unchecked Sendable {
     init(count: Int, cores: [[Int32]]) throws(ApusError) {
         try Self.check(count)
         self.count = count
-        isCrowded = count > max(cores.count, 1) && !cores.isEmpty
+        isCrowded = count > Topology.count(of: cores)
         spinsBeforeYield = isCrowded ? 16 : 2000
         let isPinned = count == cores.count
         callersCore = isPinned ? cores[0] : []
