@@ -45,7 +45,7 @@ public final class ThreadPool: Sendable {
     /// - Parameter cores: The processors of each core there is; none if that is unknown.
     init(count: Int, cores: [[Int32]]) throws(ApusError) {
         try Self.check(count)
-        let workers = Workers(count: count, isCrowded: count > max(cores.count, 1) && !cores.isEmpty)
+        let workers = Workers(count: count, isCrowded: count > Topology.count(of: cores))
         let isPinned = count == cores.count
         var threads: [pthread_t] = []
         for worker in 1..<max(count, 1) {

@@ -30,9 +30,11 @@ public enum Topology {
     }
 
     /// Number of physical cores among the allowed processors; at least 1.
-    public static func physicalCoreCount() -> Int {
-        let count = physicalCores().count
-        return count > 0 ? count : max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1)
+    public static func physicalCoreCount() -> Int { count(of: physicalCores()) }
+
+    /// Number of such cores; that of processors where the system does not tell.
+    static func count(of cores: [[Int32]]) -> Int {
+        cores.isEmpty ? max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1) : cores.count
     }
 
     /// Threads that compute unless a user says otherwise: one for each physical core, as a second hardware thread of a

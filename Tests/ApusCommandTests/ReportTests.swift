@@ -85,7 +85,7 @@ import Testing
 
     @Test func summaryHasTheNamesOfRunLLM() {
         let summary = SummaryRun.Summary(
-            backend: "plugin", cache: "in_place", precision: .fp16,
+            backend: "plugin", cache: "in_place", precision: .fp16, weights: "FP16",
             setting: BenchmarkSetting(batch: 2, inputLength: 8, outputLength: 3, depth: 0),
             times: GenerationTimes(firstToken: [0.1], total: [0.5]), compileSeconds: nil)
         for line in [

@@ -247,6 +247,22 @@ import Testing
         #expect(try load(folder.path, cache.cache()).warnings.isEmpty)
     }
 
+    /// What a user should know of a checkpoint is told by every load, once.
+    @Test func notesOfACheckpointAreKept() throws {
+        let (folder, cache) = (try Folder("quantised/ct-int8"), CacheFolder())
+        let built = try load(folder.path, cache.cache()).warnings
+        #expect(built.count == 1 && built[0].hasPrefix("config_groups: "))
+        let stages = Stages()
+        #expect(try load(folder.path, cache.cache(), stages).warnings == built)
+        #expect(stages.all == ["Loading weights"])
+        let entry = "\(cache.path)/\(try #require(cache.names.first))"
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: entry))
+        bytes[bytes.count - 1] ^= 4
+        try bytes.write(to: URL(fileURLWithPath: entry))
+        let repaired = try load(folder.path, cache.cache()).warnings
+        #expect(repaired.count == 2 && repaired.filter { $0 == built[0] }.count == 1, "\(repaired)")
+    }
+
     /// An entry under the right name that was made for another key is never taken.
     @Test func theWholeKeyIsCompared() throws {
         let (folder, other, cache) = (try Folder(), try Folder("qwen2"), CacheFolder())

@@ -64,7 +64,8 @@ struct SummaryRun {
         let times = try benchmark.run(warmup: 1, iterations: command.comparison.iterations)
         return Summary(
             backend: variant.backend.rawValue, cache: variant.cacheName,
-            precision: Precision(model.precision) ?? .fp32, setting: setting, times: times,
+            precision: Precision(model.precision) ?? .fp32, weights: model.weightPrecision, setting: setting,
+            times: times,
             compileSeconds: model.buildSeconds, threads: model.backend?.threadCount ?? 1)
     }
 
@@ -81,7 +82,8 @@ struct SummaryRun {
         case .compared(let comparison):
             return comparison.runs.map {
                 Summary(
-                    backend: $0.name, cache: nil, precision: own.precision, setting: own.setting,
+                    backend: $0.name, cache: nil, precision: own.precision, weights: own.precision.rawValue,
+                    setting: own.setting,
                     times: $0.run.times, compileSeconds: nil, threads: own.threads)
             }
         }
@@ -92,7 +94,10 @@ struct SummaryRun {
         var backend: String
         /// Nil where the backend's name tells.
         var cache: String?
+        /// Type of the weights that are not quantised.
         var precision: Precision
+        /// Type of the weights as tables name it.
+        var weights: String
         var setting: BenchmarkSetting
         var times: GenerationTimes
         /// Seconds to compile; nil where nothing is compiled.
@@ -110,7 +115,7 @@ struct SummaryRun {
             func number(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
             return [
                 ("Backend", .string(backend)), ("Cache", cache.map { .string($0) } ?? .null),
-                ("Model Precision", .string(precision.rawValue)),
+                ("Model Precision", .string(weights)),
                 ("Batch size", .int(setting.batch)), ("ISL", .int(setting.inputLength)),
                 ("OSL", .int(setting.outputLength)), ("Median(FPS)", number(rates.median)),
                 ("Mean(FPS)", number(rates.mean)), ("Median-Latency(ms)", number(total.median * 1000)),
