@@ -1,6 +1,7 @@
 """Runs llama.cpp's own llama-bench and `apus bench` in turn on the same shapes and prints the ratios.
 
-    scripts/compare-llama-cpp.sh path/to/llama.cpp/build/bin [--formats F16,BF16,Q4_0] [--rounds 3] [configs]
+    scripts/compare-llama-cpp.sh path/to/llama.cpp/build/bin [--formats F16,BF16,Q4_0] [--measures decode] [--rounds 3]
+        [configs]
 
 Both sides get random weights of the shape that each config describes. llama.cpp's go into GGUF files without a
 vocabulary, kept in --work-folder; Q4_0 is what llama.cpp's own llama-quantize makes of the F16 file, and stands beside
@@ -124,6 +125,7 @@ def main():
     parser.add_argument("llama", help="folder with llama-bench and llama-quantize, built natively")
     parser.add_argument("configs", nargs="+", help="config.json files of Llama or Qwen 2 shapes")
     parser.add_argument("--formats", default="F16,BF16,Q4_0", help="formats of the weights, as llama.cpp names them")
+    parser.add_argument("--measures", default="prefill,decode", help="prefill, decode or both")
     parser.add_argument("--apus", default=".build/release/apus", help="path of apus")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
@@ -132,13 +134,17 @@ def main():
     formats = arguments.formats.split(",")
     if unknown := [form for form in formats if form not in PRECISIONS]:
         parser.error(f"--formats: expected some of {', '.join(PRECISIONS)}, got {', '.join(unknown)}")
+    kinds = arguments.measures.split(",")
+    measures = [measure for measure in MEASURES if measure[0] in kinds]
+    if set(kinds) - {measure[0] for measure in measures}:
+        parser.error(f"--measures: expected prefill, decode or both, got {arguments.measures}")
     print("| shape | weights | measure | llama.cpp tok/s | Apus tok/s | ratio |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
     for config in arguments.configs:
         name = os.path.splitext(os.path.basename(config))[0]
         for form in formats:
             model = gguf_file(config, name, form, arguments.work_folder, arguments.llama)
-            for kind, count, depth in MEASURES:
+            for kind, count, depth in measures:
                 theirs, ours = [], []
                 for _ in range(arguments.rounds):
                     shape = (arguments.threads, kind, count, depth)

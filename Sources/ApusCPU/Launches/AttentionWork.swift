@@ -47,8 +47,9 @@ final class AttentionWork {
     /// Starts anew; called before every pass.
     func reset() { queue.reset() }
 
-    /// A worker's share of `batch` sequences with `tokens` rows of queries each; rows past a sequence's length are
-    /// padding and become zero. ``combine(_:batch:tokens:worker:workers:)`` comes after it.
+    /// A worker's share of `batch` sequences with `tokens` rows of queries each.
+    ///
+    /// Rows past a sequence's length are padding and become zero. ``combine(_:batch:tokens:worker:workers:)`` comes after it.
     func attend(
         _ attention: apus_attention, batch: Int, tokens: Int, workers: Int, scratch: UnsafeMutableRawPointer?
     ) {

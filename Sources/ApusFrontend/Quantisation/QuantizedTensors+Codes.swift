@@ -69,8 +69,9 @@ extension QuantizedTensors {
         }
     }
 
-    /// i32[K, N/8]: 8 words below each other are a square of 8 by 8 codes. Words beside each other are taken together, a
-    /// line of the cache at a time.
+    /// i32[K, N/8], where 8 words below each other are a square of 8 by 8 codes.
+    ///
+    /// Words beside each other are taken together, a line of the cache at a time.
     private static func unpackInterleavedRows(
         _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<UInt8>, _ rows: Int, _ columns: Int
     ) {
