@@ -89,21 +89,11 @@ import Testing
     func agreesWithDoublePrecision(shape: Shape) throws {
         for dtype in dtypes {
             for hasBias in [false, true] {
-                var numbers = Numbers(seed: 3)
-                let ldx = shape.k + 5
-                let x = numbers.array(shape.m * ldx)
-                let w = Packed(numbers.array(shape.n * shape.k), dtype)
-                let bias = hasBias ? numbers.array(shape.n) : nil
-                let want = (0..<shape.m * shape.n).map { i in
-                    let (m, n) = (i / shape.n, i % shape.n)
-                    return (0..<shape.k).reduce(Double(bias?[n] ?? 0)) {
-                        $0 + Double(x[m * ldx + $1]) * Double(w.values[n * shape.k + $1])
-                    }
-                }
+                let data = LinearData(m: shape.m, n: shape.n, k: shape.k, dtype, hasBias: hasBias)
                 for isa in instructionSets {
-                    let got = try Self.run(isa, shape, x, w, bias)
+                    let got = try Self.run(isa, shape, data.x, data.w, data.bias)
                     #expect(
-                        error(got, want) < 2e-6,
+                        error(got, data.product) < 2e-6,
                         "\(isa.testDescription), \(dtype.testDescription), bias \(hasBias)")
                 }
             }
