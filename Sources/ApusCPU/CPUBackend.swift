@@ -118,14 +118,7 @@ public final class CPUBackend: Backend {
     /// Prepares an engine to run on this backend's threads.
     public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
         try engine.plugins.check(engine.plan)
-        return switch engine.plan.cacheMode {
-        case .plugin: try PluginExecutor(engine, limits: limits, kernels: kernels, pool: pool)
-        case .staticCache: try StaticCacheExecutor(engine, limits: limits, kernels: kernels, pool: pool)
-        case .recompute:
-            RecomputingExecutor(
-                try PlanComputer(engine, limits: limits, kernels: kernels, pool: pool), model: engine.info,
-                limits: limits)
-        }
+        return try engine.makeExecutor(on: CPUDevice(kernels: kernels, pool: pool), limits: limits)
     }
 
     /// Measures how fast all threads together read memory.
