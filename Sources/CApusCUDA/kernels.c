@@ -5,11 +5,86 @@
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
+static const char binary_cu[] = {
+#embed "../ApusCUDA/Kernels/binary.cu"
+    , 0};
+
+static const char convert_cu[] = {
+#embed "../ApusCUDA/Kernels/convert.cu"
+    , 0};
+
+static const char copy_cu[] = {
+#embed "../ApusCUDA/Kernels/copy.cu"
+    , 0};
+
+static const char gather_last_token_cu[] = {
+#embed "../ApusCUDA/Kernels/gather_last_token.cu"
+    , 0};
+
+static const char generate_cu[] = {
+#embed "../ApusCUDA/Kernels/generate.cu"
+    , 0};
+
+static const char index_cu[] = {
+#embed "../ApusCUDA/Kernels/index.cu"
+    , 0};
+
+static const char linear_rows_cu[] = {
+#embed "../ApusCUDA/Kernels/linear_rows.cu"
+    , 0};
+
+static const char matmul_cu[] = {
+#embed "../ApusCUDA/Kernels/matmul.cu"
+    , 0};
+
+static const char move_cu[] = {
+#embed "../ApusCUDA/Kernels/move.cu"
+    , 0};
+
+static const char reduce_cu[] = {
+#embed "../ApusCUDA/Kernels/reduce.cu"
+    , 0};
+
+static const char rope_cu[] = {
+#embed "../ApusCUDA/Kernels/rope.cu"
+    , 0};
+
+static const char softmax_cu[] = {
+#embed "../ApusCUDA/Kernels/softmax.cu"
+    , 0};
+
+static const char unary_cu[] = {
+#embed "../ApusCUDA/Kernels/unary.cu"
+    , 0};
+
+static const char strided_cuh[] = {
+#embed "../ApusCUDA/Kernels/strided.cuh"
+    , 0};
+
+static const char tile_cuh[] = {
+#embed "../ApusCUDA/Kernels/tile.cuh"
+    , 0};
+
 static const char types_cuh[] = {
 #embed "../ApusCUDA/Kernels/types.cuh"
     , 0};
 
 static const apus_kernel_source sources[] = {
+    {"binary.cu", binary_cu},
+    {"convert.cu", convert_cu},
+    {"copy.cu", copy_cu},
+    {"gather_last_token.cu", gather_last_token_cu},
+    {"generate.cu", generate_cu},
+    {"index.cu", index_cu},
+    {"linear_rows.cu", linear_rows_cu},
+    {"matmul.cu", matmul_cu},
+    {"move.cu", move_cu},
+    {"reduce.cu", reduce_cu},
+    {"rope.cu", rope_cu},
+    {"softmax.cu", softmax_cu},
+    {"unary.cu", unary_cu},
+    {"strided.cuh", strided_cuh},
+    {"tile.cuh", tile_cuh},
     {"types.cuh", types_cuh},
 };
 
