@@ -7,7 +7,7 @@ import CApusCUDA
 public final class CUDABackend: Backend {
     /// Converts elements of weights while an engine is built.
     private let host: any Backend
-    private let runtime: CUDARuntime
+    let runtime: CUDARuntime
     /// The architectures that kernels are compiled for when an engine is built; the device's own where empty.
     private let targets: [CUDAArchitecture]
 

@@ -13,6 +13,10 @@ static const char norm_cu[] = {
 #embed "../ApusCUDA/Kernels/norm.cu"
     , 0};
 
+static const char read_cu[] = {
+#embed "../ApusCUDA/Kernels/read.cu"
+    , 0};
+
 static const char round_cu[] = {
 #embed "../ApusCUDA/Kernels/round.cu"
     , 0};
@@ -32,6 +36,7 @@ static const char types_cuh[] = {
 static const apus_kernel_source sources[] = {
     {"embedding.cu", embedding_cu},
     {"norm.cu", norm_cu},
+    {"read.cu", read_cu},
     {"round.cu", round_cu},
     {"swiglu.cu", swiglu_cu},
     {"strided.cuh", strided_cuh},

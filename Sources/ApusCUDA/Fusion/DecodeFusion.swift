@@ -19,6 +19,10 @@ enum DecodeFusion {
         foldNorms(&draft, uses)
         uses = PlanUses(draft.positioned)
         foldGates(&draft, uses)
+        for (position, step) in draft.steps.enumerated() {
+            guard let step, step.op == "linear" else { continue }
+            draft.steps[position] = gemv(step, operands: step.operands, results: step.results, attributes: [:])
+        }
         return draft.plan
     }
 

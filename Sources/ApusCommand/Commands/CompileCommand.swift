@@ -40,9 +40,9 @@ struct CompileCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "With --device cuda: GPU architectures to compile kernels for, here or elsewhere (default: this GPU's).",
-            discussion: CUDAArchitecture.all.map(\.description).joined(separator: ", ") + ".",
+            discussion: CUDAArchitecture.all.map { $0.description }.joined(separator: ", ") + ".",
             valueName: "sm_XX,..."))
-    var arch: CommaList<CUDAArchitecture>?
+    var arch: CommaList<ArchitectureOption>?
 
     @OptionGroup(title: "Backend options")
     var backends: BackendFlags
@@ -93,7 +93,7 @@ struct CompileCommand: ParsableCommand {
             passes.report(checker)
             return try ByteOutput.standardOutput.flush()
         }
-        let backend = try (backends.device ?? .cpu).makeCompilingBackend(architectures: arch?.values ?? [])
+        let backend = try (backends.device?.device ?? .cpu).makeCompilingBackend(architectures: arch?.values.map(\.architecture) ?? [])
         let engine: Engine
         var files = try source.tokenizerFiles()
         if let refit {

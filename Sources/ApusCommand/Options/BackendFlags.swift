@@ -18,7 +18,7 @@ struct BackendFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "What computes: cpu, cuda or cuda:N (default: cpu, or what an engine is for).", valueName: "device"))
-    var device: Device?
+    var device: DeviceOption?
 
     @Option(
         name: [.customLong("kv-cache-type"), .customLong("kv_cache_type")],
@@ -59,7 +59,7 @@ struct BackendFlags: ParsableArguments {
                         Variant(
                             backend: kind, cache: cache, isAliased: !copiesCaches, isExact: exactActivations,
                             kvCacheType: kind == .reference ? nil : kvCacheType?.element,
-                            device: kind == .reference ? nil : device))
+                            device: kind == .reference ? nil : device?.device))
                 } else if !isList {
                     throw Self.refusal(kind.rawValue, cache.rawValue)
                 }
@@ -103,7 +103,7 @@ struct BackendFlags: ParsableArguments {
                 "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag"
             )
         }
-        let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element, device: device)
+        let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element, device: device?.device)
         let isConfirmed =
             backend.map { $0.values == [kind] } ?? true
             && cache.map { $0.values.isEmpty || $0.values == [place] } ?? true
@@ -183,14 +183,6 @@ struct BackendList: ExpressibleByArgument, Equatable, Sendable {
     var defaultValueDescription: String { values.map(\.rawValue).joined(separator: ",") }
 
     static var allValueStrings: [String] { BackendKind.allCases.map(\.rawValue) + ["all"] }
-}
-
-extension Device: ExpressibleByArgument {
-    /// Reads the value of `--device`.
-    public init?(argument: String) {
-        guard let device = try? Device(argument) else { return nil }
-        self = device
-    }
 }
 
 /// The value of `--cache`: names with commas between them; the empty text, as in run_llm.py, names none.
