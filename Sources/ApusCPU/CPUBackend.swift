@@ -33,6 +33,9 @@ public final class CPUBackend: Backend {
     /// `cpu`.
     public var name: String { "cpu" }
 
+    /// The instruction set and the number of threads.
+    public var summary: String { "\(instructionSet.rawValue) kernels, \(threadCount) threads" }
+
     /// All kernels of the CPU.
     public var catalog: KernelCatalog { Self.catalog }
 

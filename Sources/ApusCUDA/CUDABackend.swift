@@ -7,7 +7,7 @@ import CApusCUDA
 public final class CUDABackend: Backend {
     /// Converts elements of weights while an engine is built.
     private let host: any Backend
-    private let runtime: CUDARuntime
+    let runtime: CUDARuntime
     /// The architectures that kernels are compiled for when an engine is built; the device's own where empty.
     private let targets: [CUDAArchitecture]
 
@@ -24,8 +24,8 @@ public final class CUDABackend: Backend {
     /// - Parameter architectures: What kernels are compiled for.
     public convenience init(
         compilingFor architectures: [CUDAArchitecture], host: any Backend
-    ) throws(ApusError) {
-        self.init(try CUDADevice(0, driver: .null), architectures, host: host)
+    ) {
+        self.init(CUDADevice(imitating: architectures.first ?? .hopper), architectures, host: host)
     }
 
     private init(_ device: CUDADevice, _ targets: [CUDAArchitecture], host: any Backend) {
@@ -33,6 +33,9 @@ public final class CUDABackend: Backend {
         self.targets = targets
         self.host = host
     }
+
+    /// What kernels are compiled for when an engine is built.
+    var architectures: [CUDAArchitecture] { targets.isEmpty ? [runtime.device.architecture] : targets }
 
     /// `cuda`.
     public var name: String { "cuda" }
@@ -46,10 +49,13 @@ public final class CUDABackend: Backend {
     public static var kernelNames: [String] { catalog.entries.map(\.kernel) }
 
     /// Version of the layout of weights: row-major, and int4 as its kernels read it.
-    public var weightLayout: Int { 1 }
+    public var weightLayout: Int { Self.weightLayout }
 
-    /// The device's name, compute capability and memory, for people.
-    public var deviceDescription: String {
+    /// Version of the layout of weights.
+    public static let weightLayout = 1
+
+    /// The device's name, compute capability and memory.
+    public var summary: String {
         let device = runtime.device
         return "\(device.name), compute capability \(device.capability.major).\(device.capability.minor), "
             + "\(device.processorCount) multiprocessors, \(device.byteCount >> 20) MiB"
@@ -57,7 +63,12 @@ public final class CUDABackend: Backend {
 
     /// The plugin's kernel for GPUs.
     public func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice {
-        .none(reason: "plugin \(plugin.id) has no CUDA kernel")
+        guard let kernel = plugin.cuda else { return .none(reason: "plugin \(plugin.id) has no CUDA kernel") }
+        guard kernel.isNative, let entry = StepKind.pluginKinds[plugin.op.name]?.entry else {
+            return .none(reason: "plugin \(plugin.id): kernels of plugins are not compiled yet")
+        }
+        if let reason = entry.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
+        return .kernel(entry, operands: query.operands)
     }
 
     /// Converts elements on the processor, while an engine is built.

@@ -5,6 +5,18 @@
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
+static const char attention_decode_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_decode.cu"
+    , 0};
+
+static const char attention_prefill_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_prefill.cu"
+    , 0};
+
+static const char attention_rows_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_rows.cu"
+    , 0};
+
 static const char binary_cu[] = {
 #embed "../ApusCUDA/Kernels/binary.cu"
     , 0};
@@ -15,6 +27,10 @@ static const char convert_cu[] = {
 
 static const char copy_cu[] = {
 #embed "../ApusCUDA/Kernels/copy.cu"
+    , 0};
+
+static const char embedding_cu[] = {
+#embed "../ApusCUDA/Kernels/embedding.cu"
     , 0};
 
 static const char gather_last_token_cu[] = {
@@ -41,6 +57,14 @@ static const char move_cu[] = {
 #embed "../ApusCUDA/Kernels/move.cu"
     , 0};
 
+static const char norm_cu[] = {
+#embed "../ApusCUDA/Kernels/norm.cu"
+    , 0};
+
+static const char read_cu[] = {
+#embed "../ApusCUDA/Kernels/read.cu"
+    , 0};
+
 static const char reduce_cu[] = {
 #embed "../ApusCUDA/Kernels/reduce.cu"
     , 0};
@@ -49,12 +73,36 @@ static const char rope_cu[] = {
 #embed "../ApusCUDA/Kernels/rope.cu"
     , 0};
 
+static const char rope_kv_cu[] = {
+#embed "../ApusCUDA/Kernels/rope_kv.cu"
+    , 0};
+
+static const char round_cu[] = {
+#embed "../ApusCUDA/Kernels/round.cu"
+    , 0};
+
 static const char softmax_cu[] = {
 #embed "../ApusCUDA/Kernels/softmax.cu"
     , 0};
 
+static const char swiglu_cu[] = {
+#embed "../ApusCUDA/Kernels/swiglu.cu"
+    , 0};
+
 static const char unary_cu[] = {
 #embed "../ApusCUDA/Kernels/unary.cu"
+    , 0};
+
+static const char attention_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention.cuh"
+    , 0};
+
+static const char attention_granule_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention_granule.cuh"
+    , 0};
+
+static const char attention_newest_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention_newest.cuh"
     , 0};
 
 static const char strided_cuh[] = {
@@ -70,19 +118,31 @@ static const char types_cuh[] = {
     , 0};
 
 static const apus_kernel_source sources[] = {
+    {"attention_decode.cu", attention_decode_cu},
+    {"attention_prefill.cu", attention_prefill_cu},
+    {"attention_rows.cu", attention_rows_cu},
     {"binary.cu", binary_cu},
     {"convert.cu", convert_cu},
     {"copy.cu", copy_cu},
+    {"embedding.cu", embedding_cu},
     {"gather_last_token.cu", gather_last_token_cu},
     {"generate.cu", generate_cu},
     {"index.cu", index_cu},
     {"linear_rows.cu", linear_rows_cu},
     {"matmul.cu", matmul_cu},
     {"move.cu", move_cu},
+    {"norm.cu", norm_cu},
+    {"read.cu", read_cu},
     {"reduce.cu", reduce_cu},
     {"rope.cu", rope_cu},
+    {"rope_kv.cu", rope_kv_cu},
+    {"round.cu", round_cu},
     {"softmax.cu", softmax_cu},
+    {"swiglu.cu", swiglu_cu},
     {"unary.cu", unary_cu},
+    {"attention.cuh", attention_cuh},
+    {"attention_granule.cuh", attention_granule_cuh},
+    {"attention_newest.cuh", attention_newest_cuh},
     {"strided.cuh", strided_cuh},
     {"tile.cuh", tile_cuh},
     {"types.cuh", types_cuh},

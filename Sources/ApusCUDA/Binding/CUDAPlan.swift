@@ -9,7 +9,7 @@ import CApusCUDA
 /// prompts. Each is prepared anew where sizes have changed.
 final class CUDAPlan: RunnablePlan {
     let binding: PlanBinding
-    let context: DeviceContext
+    private let shared: DeviceScratch
     private let runtime: CUDARuntime
     private let weights: CUDAWeights
     private let lists: [LaunchList]
@@ -17,11 +17,9 @@ final class CUDAPlan: RunnablePlan {
     private let output: CUDAHostMemory?
     private let faults: CUDAHostMemory
     private let outputBytes: Size?
-    private let outputAddress: UnsafeMutableRawPointer?
+    private let outputTensor: Int
     private var isSized = false
     var profile: StepProfile?
-    /// Told of every entry of a stream, as text; for tests.
-    var trace: ((String) -> Void)?
 
     init(_ binding: PlanBinding, _ runtime: CUDARuntime) throws(ApusError) {
         self.binding = binding
@@ -30,52 +28,75 @@ final class CUDAPlan: RunnablePlan {
         runtime.kernels.add(binding.engine.kernels)
         let weights = try runtime.weights(of: binding.engine.weights)
         self.weights = weights
-        let addresses = binding.places.map { place in
-            switch place {
-            case .weight(let region): weights.address(of: region)
-            case .address(let address): address
+        func addresses(_ binding: PlanBinding) -> [UnsafeMutableRawPointer] {
+            binding.places.map { place in
+                switch place {
+                case .weight(let region): weights.address(of: region)
+                case .address(let address): address
+                }
             }
         }
         stream = try CUDAStream(on: device)
-        context = try DeviceContext(binding, addresses: addresses, on: device)
+        shared = try DeviceScratch(on: device)
         var lists: [LaunchList] = []
-        for kind in [PassKind.decode, .prefill] {
-            let steps = try LaunchSchedule(binding.plan, kind, context, runtime).steps
-            lists.append(LaunchList(kind, steps, binding, runtime))
+        for kind in PassKind.allCases {
+            let plan = kind.fused(binding.plan)
+            let buffers = try BufferPlan(plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
+            let own = PlanBinding(binding, plan: plan, buffers: buffers)
+            let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
+            lists.append(LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime))
         }
         self.lists = lists
-        try context.reserveScratch(lists.flatMap(\.steps).reduce(0) { max($0, $1.scratchBytes) })
+        try shared.reserve(lists.flatMap(\.steps).reduce(0) { max($0, $1.scratchBytes) })
         if let output = binding.plan.outputs.first, binding.plan.tensors[output.tensor].type.element == .f32 {
             let type = binding.plan.tensors[output.tensor].type
-            let most = try context.most(type.elementCount)
+            guard let most = binding.bounds.upperBound(of: type.elementCount) else {
+                throw ApusError(.internal, "no bound for the size of the logits \(type)")
+            }
             self.output = try CUDAHostMemory(4 * most, purpose: "logits", on: device)
-            outputBytes = try context.size(type.elementCount)
-            outputAddress = addresses[output.tensor]
+            outputBytes = try binding.symbols.size(type.elementCount)
+            outputTensor = output.tensor
         } else {
-            (output, outputBytes, outputAddress) = (nil, nil, nil)
+            (self.output, outputBytes, outputTensor) = (nil, nil, 0)
         }
         faults = try CUDAHostMemory(4, purpose: "faults", on: device)
     }
 
     var plan: Plan { binding.plan }
 
-    var scratchBytes: Int { context.scratchBytes }
+    var scratchBytes: Int { shared.byteCount }
 
     func logits() throws(ApusError) -> UnsafeMutablePointer<Float> {
         guard let output else { throw ApusError(.internal, "the engine's first output is not f32 logits") }
         return output.base.assumingMemoryBound(to: Float.self)
     }
 
+    /// The launches for the frame's pass.
+    private var list: LaunchList {
+        let kind = PassKind.of(batch: binding.frame.batch, width: binding.frame.width)
+        return lists.first { $0.kind == kind } ?? lists[0]
+    }
+
+    /// Takes the sizes of the frame's pass.
+    private func updateSizes() throws(ApusError) {
+        let frame = binding.frame
+        guard try binding.update(isFirst: !isSized, free: { frame.value(of: $0) }) else { return }
+        for list in lists { list.noteChanges(binding.symbols) }
+        isSized = true
+        binding.symbols.settle()
+    }
+
+    /// What is launched in the frame's pass, and what is compiled for it.
+    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+        try updateSizes()
+        return try list.outline()
+    }
+
     func run() throws(ApusError) {
         let (device, frame) = (runtime.device, binding.frame)
         try device.activate()
-        let hasChanged = try binding.update(isFirst: !isSized) { frame.value(of: $0) }
-        let list = lists[PassKind.of(batch: frame.batch, width: frame.width) == .decode ? 0 : 1]
-        if hasChanged {
-            for list in lists { list.noteChanges(binding.symbols) }
-            isSized = true
-            binding.symbols.settle()
-        }
+        try updateSizes()
+        let list = list
         let (driver, functions) = (device.driver, device.driver.functions)
         if let mirror = frame.mirror {
             try driver.check(
@@ -83,35 +104,32 @@ final class CUDAPlan: RunnablePlan {
                     apus_cu_address(UInt(bitPattern: mirror.base)), frame.bytes.baseAddress, frame.bytes.count,
                     stream.handle), "copying the inputs")
         }
-        if let trace {
-            try list.trace(trace)
-        } else if profile != nil {
+        if profile != nil {
             try list.runTimed(stream) { profile?.add($1, step: $0) }
             profile?.endPass()
         } else {
             try list.run(stream)
         }
-        if let output, let outputBytes, let outputAddress {
+        if let output, let outputBytes {
             try driver.check(
                 functions.copy_out(
-                    output.base, apus_cu_address(UInt(bitPattern: outputAddress)),
+                    output.base, apus_cu_address(UInt(bitPattern: list.context.addresses[outputTensor])),
                     4 * binding.symbols.value(outputBytes), stream.handle), "copying the logits")
         }
         try driver.check(
-            functions.copy_out(faults.base, context.fault.address, 4, stream.handle), "copying faults")
+            functions.copy_out(faults.base, shared.fault.address, 4, stream.handle), "copying faults")
         try driver.check(functions.stream_synchronize(stream.handle), "running a pass")
         let fault = Int(faults.base.load(as: Int32.self))
         guard fault > 0 else { return }
-        try driver.check(functions.fill(context.fault.address, 0, 4, stream.handle), "clearing faults")
-        let step = plan.steps[min(fault, plan.steps.count) - 1]
-        let name = step.results.first.map { plan.tensors[$0].name } ?? ""
-        let reason = list.steps.first { $0.positions.contains(fault - 1) }?.faultReason ?? ""
-        throw ApusError(.invalidInput, "\(step.op) (\(name)): \(reason)")
+        try driver.check(functions.fill(shared.fault.address, 0, 4, stream.handle), "clearing faults")
+        let launch = list.steps[min(fault, list.steps.count) - 1]
+        let name = launch.step.results.first.map { plan.tensors[$0].name } ?? ""
+        throw ApusError(.invalidInput, "\(launch.step.op) (\(name)): \(launch.faultReason)")
     }
 }
 
 /// What a pass is like.
-enum PassKind {
+enum PassKind: CaseIterable {
     /// One token of a few sequences: weights are read once, and everything else must stay out of the way.
     case decode
     /// Many rows: products of matrices.
@@ -119,6 +137,27 @@ enum PassKind {
 
     /// Rows up to which a product is a walk over the weights.
     static let mostDecodeRows = 8
+
+    /// The plan that computes a plan's results in passes of this kind.
+    func fused(_ plan: Plan) -> Plan {
+        switch self {
+        case .decode: DecodeFusion.fused(plan)
+        case .prefill: PrefillFusion.fused(plan)
+        }
+    }
+
+    /// The largest sizes of a pass of this kind; kernels of few rows compute as many as they are made for.
+    func limits(_ limits: SessionLimits) -> SessionLimits {
+        switch self {
+        case .decode:
+            SessionLimits(
+                batch: Self.rowCount(min(limits.batch, Self.mostDecodeRows)), chunk: 1, capacity: limits.capacity)
+        case .prefill: limits
+        }
+    }
+
+    /// The rows that kernels for few rows are made for: a power of two.
+    static func rowCount(_ rows: Int) -> Int { rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8 }
 
     static func of(batch: Int, width: Int) -> PassKind {
         width == 1 && batch <= mostDecodeRows ? .decode : .prefill

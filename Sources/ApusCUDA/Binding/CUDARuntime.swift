@@ -62,7 +62,8 @@ final class CUDAWeights: @unchecked Sendable {
 
     init(_ store: WeightStore, on device: CUDADevice) throws(ApusError) {
         self.store = store
-        memory = try CUDAMemory(store.buffer.byteCount, purpose: "weights", on: device)
+        // Where nothing computes, addresses are enough.
+        memory = try CUDAMemory(device.driver.isNull ? 1 : store.buffer.byteCount, purpose: "weights", on: device)
         guard !device.driver.isNull else { return }
         let (driver, functions) = (device.driver, device.driver.functions)
         try driver.check(
@@ -88,6 +89,16 @@ struct CUDAPlanDevice: PlanDevice {
 
     func allocateMirror(_ byteCount: Int) throws(ApusError) -> (any DeviceMemory)? {
         try allocate(byteCount, purpose: "the inputs of a pass")
+    }
+
+    /// The memory of the largest of the plans that a plan is turned into.
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
+        var most = 0
+        for kind in PassKind.allCases {
+            let fused = kind.fused(plan)
+            most = max(most, try BufferPlan(fused, limits: kind.limits(limits), held: held).byteCount)
+        }
+        return most
     }
 
     func bind(_ binding: PlanBinding) throws(ApusError) -> any RunnablePlan {

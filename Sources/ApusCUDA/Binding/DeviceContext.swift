@@ -3,9 +3,55 @@ import ApusGraph
 import ApusSupport
 import CApusCUDA
 
+/// Memory that the launches of all passes share, one after another.
+final class DeviceScratch {
+    private let device: CUDADevice
+    private var scratch: CUDAMemory?
+    /// i32 zeros that launches count in and leave at zero; each step has its own.
+    private let counters: CUDAMemory
+    private var usedCounters = 0
+    /// One i32 that kernels set to the place of their step in the list + 1 if its data have no answer.
+    let fault: CUDAMemory
+
+    private static let mostCounters = 1 << 18
+
+    init(on device: CUDADevice) throws(ApusError) {
+        self.device = device
+        counters = try CUDAMemory(4 * Self.mostCounters, purpose: "counters", on: device)
+        fault = try CUDAMemory(4, purpose: "faults", on: device)
+        let (driver, functions) = (device.driver, device.driver.functions)
+        for memory in [counters, fault] {
+            try driver.check(functions.fill(memory.address, 0, memory.byteCount, nil), "clearing counters")
+        }
+        try driver.check(functions.stream_synchronize(nil), "clearing counters")
+    }
+
+    /// Makes sure that steps have so many bytes, before the first pass.
+    func reserve(_ bytes: Int) throws(ApusError) {
+        guard bytes > scratch?.byteCount ?? 0 else { return }
+        scratch = try CUDAMemory(bytes, purpose: "kernel scratch", on: device)
+    }
+
+    /// Bytes for the inside of steps.
+    var byteCount: Int { scratch?.byteCount ?? 0 }
+
+    /// What it holds at first is undefined.
+    var base: UnsafeMutableRawPointer? { scratch?.base }
+
+    /// - Throws: `.internal` if there are no more.
+    func takeCounters(_ count: Int) throws(ApusError) -> UnsafeMutableRawPointer {
+        guard usedCounters + count <= Self.mostCounters else {
+            throw ApusError(.internal, "a plan needs more than \(Self.mostCounters) counters")
+        }
+        defer { usedCounters += count }
+        return counters.base + 4 * usedCounters
+    }
+}
+
 /// What the launches of a plan are bound to: addresses, sizes, scratch.
 final class DeviceContext {
     let device: CUDADevice
+    let kind: PassKind
     let plan: Plan
     let frame: Frame
     let limits: SessionLimits
@@ -14,36 +60,27 @@ final class DeviceContext {
     /// How large sizes may become.
     let bounds: SizeBounds
     let plugins: PluginRegistry
+    /// Whether cuBLASLt computes products of many rows.
+    let hasProducts: Bool
     /// First byte of the memory that each tensor of the plan lies in.
     let addresses: [UnsafeMutableRawPointer]
-    /// Memory for the inside of a step; what it holds at first is undefined, and steps share it one after another.
-    private var scratch: CUDAMemory?
-    /// i32 zeros that launches count in and leave at zero; each step has its own.
-    private let counters: CUDAMemory
-    private var usedCounters = 0
-    /// One i32 that kernels set to the step + 1 whose data have no answer.
-    let fault: CUDAMemory
-
-    private static let mostCounters = 1 << 16
+    private let shared: DeviceScratch
 
     init(
-        _ binding: PlanBinding, addresses: [UnsafeMutableRawPointer], on device: CUDADevice
+        _ binding: PlanBinding, _ kind: PassKind, addresses: [UnsafeMutableRawPointer], _ shared: DeviceScratch,
+        _ runtime: CUDARuntime
     ) throws(ApusError) {
-        self.device = device
+        device = runtime.device
+        self.kind = kind
         plan = binding.plan
         frame = binding.frame
-        limits = binding.limits
+        limits = kind.limits(binding.limits)
         symbols = binding.symbols
-        bounds = binding.bounds
+        bounds = SizeBounds(binding.plan.symbols, limits: limits)
         plugins = binding.engine.plugins
+        hasProducts = runtime.hasProducts
         self.addresses = addresses
-        counters = try CUDAMemory(4 * Self.mostCounters, purpose: "counters", on: device)
-        fault = try CUDAMemory(4, purpose: "faults", on: device)
-        for memory in [counters, fault] {
-            try device.driver.check(
-                device.driver.functions.fill(memory.address, 0, memory.byteCount, nil), "clearing counters")
-        }
-        try device.driver.check(device.driver.functions.stream_synchronize(nil), "clearing counters")
+        self.shared = shared
     }
 
     /// The architecture's usual number of processors: kernels are specialised by it, so that an engine fits all GPUs of
@@ -53,26 +90,15 @@ final class DeviceContext {
     /// Processors of the device.
     var processorCount: Int { device.processorCount }
 
-    /// Makes sure that steps have so many bytes of scratch, before the first pass.
-    func reserveScratch(_ bytes: Int) throws(ApusError) {
-        guard bytes > scratch?.byteCount ?? 0 else { return }
-        scratch = try CUDAMemory(bytes, purpose: "kernel scratch", on: device)
-    }
+    /// The scratch that a step asked for; what it holds at first is undefined.
+    func scratch(at offset: Int = 0) -> UnsafeMutableRawPointer? { shared.base.map { $0 + offset } }
 
-    /// Bytes of scratch.
-    var scratchBytes: Int { scratch?.byteCount ?? 0 }
+    /// Where a kernel tells that its data have no answer.
+    var fault: UnsafeMutableRawPointer { shared.fault.base }
 
-    /// The scratch, from a byte on.
-    func scratch(at offset: Int = 0) -> UnsafeMutableRawPointer? { scratch.map { $0.base + offset } }
-
-    /// So many counters of a step's own.
-    /// - Throws: `.internal` if there are no more.
+    /// So many counters of a step's own, zero before and after each launch.
     func takeCounters(_ count: Int) throws(ApusError) -> UnsafeMutableRawPointer {
-        guard usedCounters + count <= Self.mostCounters else {
-            throw ApusError(.internal, "a plan needs more than \(Self.mostCounters) counters")
-        }
-        defer { usedCounters += count }
-        return counters.base + 4 * usedCounters
+        try shared.takeCounters(count)
     }
 
     func type(_ tensor: Int?) throws(ApusError) -> TensorType { plan.tensors[try index(tensor)].type }

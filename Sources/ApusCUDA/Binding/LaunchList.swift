@@ -6,6 +6,7 @@ import CApusCUDA
 final class LaunchList {
     let kind: PassKind
     let steps: [DeviceStep]
+    let context: DeviceContext
     private let runtime: CUDARuntime
     /// For each step, the symbols that its launches follow, by index.
     private let dependencies: [[Int]]
@@ -24,11 +25,16 @@ final class LaunchList {
         init(_ graph: consuming CUDAGraph) { self.graph = graph }
     }
 
-    init(_ kind: PassKind, _ steps: [DeviceStep], _ binding: PlanBinding, _ runtime: CUDARuntime) {
+    init(
+        _ kind: PassKind, _ steps: [DeviceStep], _ binding: PlanBinding, _ context: DeviceContext,
+        _ runtime: CUDARuntime
+    ) {
+        self.context = context
         self.kind = kind
         self.steps = steps
         self.runtime = runtime
         prepared = Array(repeating: nil, count: steps.count)
+        // What a fused plan lets a step read, it depends on.
         let all = binding.dependencies
         dependencies = steps.map { step in
             let ignored = Set(binding.symbols.indices(of: step.deviceSymbols))
@@ -126,24 +132,20 @@ final class LaunchList {
         init(_ event: consuming CUDAEvent) { self.event = event }
     }
 
-    /// Tells what would be launched, without launching anything.
-    func trace(_ line: (String) -> Void) throws(ApusError) {
+    /// What is launched at the sizes of the pass, and what is compiled for it.
+    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+        var launches: [String] = []
+        var units: Set<KernelUnit> = []
         for step in steps {
             for work in try step.work() {
                 switch work {
-                case .kernel(let call): line(call.description)
-                case .product(let product): line(product.description)
+                case .kernel(let call):
+                    launches.append(call.description)
+                    units.insert(call.unit)
+                case .product(let product): launches.append(product.description)
                 }
             }
         }
-    }
-
-    /// What is compiled for the sizes of the pass.
-    func units() throws(ApusError) -> Set<KernelUnit> {
-        var units: Set<KernelUnit> = []
-        for step in steps {
-            for case .kernel(let call) in try step.work() { units.insert(call.unit) }
-        }
-        return units
+        return (launches, units)
     }
 }

@@ -22,7 +22,7 @@ extension StepKind {
     static let all: [StepKind] = modelKinds + genericKinds
 
     private static let byKernel = Dictionary(
-        all.map { ($0.entry.kernel, $0) }, uniquingKeysWith: { first, _ in first })
+        (all + fusedKinds + pluginKinds.values).map { ($0.entry.kernel, $0) }, uniquingKeysWith: { first, _ in first })
 
     /// The launches of a step.
     /// - Throws: `.internal` for a kernel that the backend does not have.
@@ -34,7 +34,16 @@ extension StepKind {
     }
 
     /// The kernels that models spend their time in.
-    private static let modelKinds: [StepKind] = []
+    private static let modelKinds: [StepKind] =
+        [LinearStep.kind, AttentionStep.kind, EmbeddingStep.kind, SwiGLUStep.kind] + NormStep.kinds
+
+    /// Kernels that only fused plans have.
+    private static let fusedKinds: [StepKind] = [GemvStep.kind]
+
+    /// Kernels of plugins that the backend has itself, by op.
+    static let pluginKinds: [String: StepKind] = [
+        "attention_plugin": AttentionPluginStep.kind
+    ]
 }
 
 extension KernelQuery {

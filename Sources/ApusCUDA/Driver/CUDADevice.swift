@@ -16,7 +16,7 @@ final class CUDADevice: @unchecked Sendable {
     /// Shared memory that a block may ask for.
     let sharedBytesPerBlock: Int
     private let device: apus_cu_device
-    private let context: apus_cu_context
+    private let context: apus_cu_context?
 
     /// Opens a device.
     /// - Throws: `.invalidInput` for one that is not there, `.unsupported` for one that is too old.
@@ -61,6 +61,22 @@ final class CUDADevice: @unchecked Sendable {
         self.context = context
     }
 
+    /// A device of which nothing is there but its properties: those of the usual GPU of an architecture.
+    init(imitating architecture: CUDAArchitecture) {
+        driver = .null
+        ordinal = 0
+        name = "a GPU of \(architecture)"
+        capability = (architecture.major, architecture.minor)
+        processorCount = architecture.nominalProcessorCount
+        byteCount = 1 << 37
+        // Hopper and Blackwell of data centres have 227 KiB, Ampere of data centres 163, all others 99.
+        sharedBytesPerBlock = [8: architecture.minor == 0 || architecture.minor == 7 ? 163 : 99, 12: 99][architecture.major, default: 227] << 10
+        device = 0
+        var context: apus_cu_context?
+        _ = driver.functions.context_retain(&context, 0)
+        self.context = context
+    }
+
     deinit { _ = driver.functions.context_release(device) }
 
     /// The architecture that kernels are compiled for.
@@ -96,6 +112,9 @@ public struct CUDAArchitecture: Sendable, Hashable, CustomStringConvertible {
     public static let all = [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0)].map {
         CUDAArchitecture(major: $0.0, minor: $0.1)
     }
+
+    /// The reference: H100 and H200.
+    public static let hopper = CUDAArchitecture(major: 9, minor: 0)
 
     /// Reads what ``description`` writes, also without the `a`.
     public init?(_ text: String) {

@@ -1,4 +1,4 @@
-public import ApusSupport
+import ApusSupport
 import CApusCUDA
 
 /// The driver of NVIDIA's GPUs: its functions, and a Swift error for each of its codes.

@@ -32,8 +32,10 @@ __device__ __forceinline__ void multiply_tiles(
         nest_at<3>(nest, i / across / down, at);
         const matrix_t<float> rows = {a + at[1], a_row, 1, m};
         const matrix_t<ELEMENT> columns = {b + at[2], b_column, b_k, n};
-        multiply_tile<tile, float, ELEMENT, ALONG_K>(
-            rows, columns, k, nullptr, y + at[0], n, (int)(i / across % down) * tile, (int)(i % across) * tile);
+        float *to = y + at[0];
+        multiply_tile<tile, ALONG_K>(
+            rows, columns, k, (int)(i / across % down) * tile, (int)(i % across) * tile,
+            [&](int row, int column, float sum) { to[(long long)row * n + column] = sum; });
     }
 }
 

@@ -57,11 +57,10 @@ template <int tile, typename Element, bool along_k> struct slice_t {
     }
 };
 
-/// The tile of y whose first row and column are given; `bias` may be null, y is row-major.
-template <int tile, typename A, typename B, bool b_along_k>
+/// The tile of y whose first row and column are given; `store` takes row, column and sum of each element of y.
+template <int tile, bool b_along_k, typename A, typename B, typename Store>
 __device__ __forceinline__ void multiply_tile(
-    const matrix_t<A> &a, const matrix_t<B> &b, int depths, const float *bias, float *y, long long y_row, int first_row,
-    int first_column
+    const matrix_t<A> &a, const matrix_t<B> &b, int depths, int first_row, int first_column, Store store
 ) {
     constexpr int mine = tile / 16, quads = mine / 4;
     __shared__ __align__(16) float shared_a[2][slice][tile + 4], shared_b[2][slice][tile + 4];
@@ -108,11 +107,10 @@ __device__ __forceinline__ void multiply_tile(
     for (int i = 0; i < mine; i++) {
         const int row = first_row + down + i / 4 * 64 + i % 4;
         if (row >= a.size) continue;
-        float *to = y + row * y_row;
 #pragma unroll
         for (int j = 0; j < mine; j++) {
             const int column = first_column + across + j / 4 * 64 + j % 4;
-            if (column < b.size) to[column] = sums[i][j] + (bias == nullptr ? 0.0f : bias[column]);
+            if (column < b.size) store(row, column, sums[i][j]);
         }
     }
 }

@@ -55,7 +55,7 @@ final class IndexStep: DeviceStep {
     private let x: TensorView
     private let y: TensorView
     private let index: ElementType
-    private let positions: IndexPositions
+    private let places: IndexPositions
     /// First dimension of the result that the indices give, and how many they give.
     private let axis: Int
     private let commonRank: Int
@@ -80,12 +80,12 @@ final class IndexStep: DeviceStep {
         index = indices.first?.view.element ?? .i32
         indexedRank = indices.count
         commonRank = y.rank - (x.rank - indices.count)
-        positions = try IndexPositions(
+        places = try IndexPositions(
             x, indices, shape: Array(y.type.shape[axis..<axis + commonRank]), context)
         super.init(step)
     }
 
-    override var scratchBytes: Int { positions.byteCount }
+    override var scratchBytes: Int { places.byteCount }
 
     override var faultReason: String { "an index is outside the dimension" }
 
@@ -100,7 +100,7 @@ final class IndexStep: DeviceStep {
         let count = common.reduce(1, *)
         guard count * rest.count > 0 else { return [] }
         let scratch = context.scratch()
-        return positions.work(common, to: scratch, bytes: bytes, self)
+        return places.work(common, to: scratch, bytes: bytes, self)
             + Self.launch(
                 IndexPositions.unit(bytes, index), "gather", count * rest.count, on: context.processorCount,
                 [
@@ -122,7 +122,7 @@ final class IndexCopyStep: DeviceStep {
     private let source: TensorView
     private let y: TensorView
     private let axis: Int
-    private let positions: IndexPositions
+    private let places: IndexPositions
     private let context: DeviceContext
 
     private init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
@@ -132,12 +132,12 @@ final class IndexCopyStep: DeviceStep {
         source = try context.view(step.operands[2])
         y = try context.view(step.results[0])
         axis = x.axis(step)
-        positions = try IndexPositions(y, [(index, axis)], shape: index.type.shape, context)
+        places = try IndexPositions(y, [(index, axis)], shape: index.type.shape, context)
         super.init(step)
     }
 
     /// The positions, and those of them that no later index repeats.
-    override var scratchBytes: Int { 2 * positions.byteCount }
+    override var scratchBytes: Int { 2 * places.byteCount }
 
     override var faultReason: String { "an index is outside the dimension" }
 
@@ -150,9 +150,9 @@ final class IndexCopyStep: DeviceStep {
             rest.add(y.size(dimension), [y.stride(dimension), source.stride(dimension)])
         }
         guard count * rest.count > 0 else { return work }
-        let (all, kept) = (context.scratch(), context.scratch(at: positions.byteCount))
+        let (all, kept) = (context.scratch(), context.scratch(at: places.byteCount))
         let unit = IndexPositions.unit(bytes, index.element)
-        work += positions.work([count], to: all, bytes: bytes, self)
+        work += places.work([count], to: all, bytes: bytes, self)
         work += Self.launch(
             unit, "winners", count, on: processors, [.pointer(all), .pointer(kept), .int64(count)])
         work += Self.launch(

@@ -7,11 +7,19 @@ package protocol PlanDevice {
     /// - Throws: `.outOfMemory` that names the purpose.
     func allocate(_ byteCount: Int, purpose: String) throws(ApusError) -> any DeviceMemory
 
+    /// Bytes of activations that the plans need which the device makes of a plan; 0 where it runs the plan itself.
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int
+
     /// Memory for a copy of a frame of so many bytes; nil where kernels read the frame itself.
     func allocateMirror(_ byteCount: Int) throws(ApusError) -> (any DeviceMemory)?
 
     /// Binds a plan to memory.
     func bind(_ binding: PlanBinding) throws(ApusError) -> any RunnablePlan
+}
+
+extension PlanDevice {
+    /// None: the device runs the plan itself.
+    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int { 0 }
 }
 
 /// A plan whose kernels know their pointers: a pass over all of them allocates nothing.
@@ -35,8 +43,8 @@ package protocol RunnablePlan: AnyObject {
 package struct PlanBinding {
     /// The engine that the plan is of.
     package let engine: Engine
-    /// The plan.
-    package var plan: Plan { engine.plan }
+    /// The plan: the engine's, or one that computes the same.
+    package let plan: Plan
     /// The inputs of a pass.
     package let frame: Frame
     /// The largest sizes.
@@ -51,6 +59,9 @@ package struct PlanBinding {
     package let bounds: SizeBounds
     /// What every pass of new sizes is checked with.
     package let extents: PlanExtents
+
+    private let held: [Int: UnsafeMutableRawPointer]
+    private let given: [String: UnsafeMutableRawPointer]
 
     /// Where the memory of a tensor is.
     package enum Place {
@@ -72,6 +83,8 @@ package struct PlanBinding {
         input: (String, TensorType) throws(ApusError) -> UnsafeMutableRawPointer? = { _, _ throws(ApusError) in nil }
     ) throws(ApusError) {
         self.engine = engine
+        plan = engine.plan
+        self.held = held
         self.frame = frame
         self.limits = limits
         let own: PlanMemory
@@ -97,6 +110,7 @@ package struct PlanBinding {
                 places.append(.address(address))
             }
         }
+        self.given = given
         symbols = try SymbolValues(engine.plan.symbols, limits: limits) { name in
             (given[name] ?? frame.pointer(of: name)).map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) }
         }
@@ -104,6 +118,30 @@ package struct PlanBinding {
         extents = try PlanExtents(engine.plan, symbols)
         frame.symbols = symbols
     }
+
+    /// The binding of a plan of the same tensors and inputs that other steps compute: it shares all memory but the places
+    /// of activations, for which ``memory`` must have room.
+    /// - Parameters:
+    ///   - plan: Its tensors begin with those of this plan, each with the same symbols.
+    ///   - buffers: Where its activations lie.
+    package init(_ other: PlanBinding, plan: Plan, buffers: BufferPlan) {
+        engine = other.engine
+        self.plan = plan
+        (frame, limits, memory) = (other.frame, other.limits, other.memory)
+        (held, given) = (other.held, other.given)
+        (symbols, bounds, extents) = (other.symbols, other.bounds, other.extents)
+        for index in plan.tensors.indices {
+            let root = plan.root(of: index)
+            switch plan.tensors[root].storage {
+            case .weight, .input: places.append(other.places[root])
+            default:
+                places.append(.address(held[root] ?? memory.arena.base + (buffers.offsets[root] ?? 0)))
+            }
+        }
+    }
+
+    /// The activations whose memory lies elsewhere.
+    package var heldTensors: Set<Int> { Set(held.keys) }
 
     /// For each step, the symbols that its sizes, steps and attributes mention, by index.
     package var dependencies: [[Int]] {

@@ -23,7 +23,8 @@ package final class PlanMemory {
         _ plan: Plan, limits: SessionLimits, held: Set<Int> = [], on device: any PlanDevice
     ) throws(ApusError) {
         buffers = try BufferPlan(plan, limits: limits, held: held)
-        arena = try device.allocate(buffers.byteCount, purpose: "activations")
+        let most = try device.arenaBytes(plan, limits: limits, held: held)
+        arena = try device.allocate(max(buffers.byteCount, most), purpose: "activations")
     }
 
     /// Bytes held.

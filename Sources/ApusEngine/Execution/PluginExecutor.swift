@@ -1,4 +1,4 @@
-package import ApusGraph
+import ApusGraph
 package import ApusSupport
 
 /// Runs a plan with attention plugins: all sequences in one pass, each at its own place of the caches.
