@@ -1,6 +1,6 @@
 // y[m][n] = Σ x[m][k] w[n][k] + bias[n] + residual[m][n]
 //
-//   x  X_TYPE [M, K]    w  W_TYPE [N, K]    bias  float [N] or null    residual  float [M, N] or null
+//   x  X_TYPE [M, K]    w  W_TYPE [N, K]    bias  float [N] or null    residual  Y_TYPE [M, N] or null
 //   y  Y_TYPE [M, N]    all row-major
 //
 // For machines without cuBLASLt, and for any sizes; see tile.cuh.
@@ -18,7 +18,7 @@
 
 template <int tile>
 __device__ __forceinline__ void multiply(
-    const X_TYPE *x, const W_TYPE *w, const float *bias, const float *residual, Y_TYPE *y, int m, int n, int k
+    const X_TYPE *x, const W_TYPE *w, const float *bias, const Y_TYPE *residual, Y_TYPE *y, int m, int n, int k
 ) {
     let_next_start();
     wait_for_previous();
@@ -28,19 +28,19 @@ __device__ __forceinline__ void multiply(
         rows, features, k, blockIdx.y * tile, blockIdx.x * tile, [&](int row, int column, float sum) {
             const long long place = (long long)row * n + column;
             if (bias != nullptr) sum += bias[column];
-            if (residual != nullptr) sum += residual[place];
+            if (residual != nullptr) sum += to_float(residual[place]);
             y[place] = from_float<Y_TYPE>(sum);
         });
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4) linear_rows(
-    const X_TYPE *x, const W_TYPE *w, const float *bias, const float *residual, Y_TYPE *y, int m, int n, int k
+    const X_TYPE *x, const W_TYPE *w, const float *bias, const Y_TYPE *residual, Y_TYPE *y, int m, int n, int k
 ) {
     multiply<64>(x, w, bias, residual, y, m, n, k);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) linear_rows_128(
-    const X_TYPE *x, const W_TYPE *w, const float *bias, const float *residual, Y_TYPE *y, int m, int n, int k
+    const X_TYPE *x, const W_TYPE *w, const float *bias, const Y_TYPE *residual, Y_TYPE *y, int m, int n, int k
 ) {
     multiply<128>(x, w, bias, residual, y, m, n, k);
 }

@@ -83,7 +83,7 @@ extension DeviceStep {
 
     /// The words that kernels which report faults take last: where, and who.
     func faultArguments(_ context: DeviceContext) -> [KernelArgument] {
-        [.pointer(context.fault.base), .int32(positions.first ?? 0)]
+        [.pointer(context.fault), .int32(positions.first ?? 0)]
     }
 }
 
