@@ -42,7 +42,8 @@ enum ElementCopy {
         _ nest: LoopNest, _ x: UnsafeRawPointer, _ y: UnsafeRawPointer, _ bytes: Int, _ processors: Int
     ) -> [DeviceWork]? {
         let last = nest.shape.count - 1
-        guard last > 0, nest.strides[0][last] == 1, nest.strides[1][last] > 1, nest.shape[last] >= leastTurned,
+        guard last > 0, nest.strides[0][last] == 1, nest.strides[1][last] > 1,
+            nest.shape[last] >= leastTurned,
             let rows = nest.strides[1][..<last].firstIndex(of: 1), nest.shape[rows] >= leastTurned
         else { return nil }
         var matrices = LoopNest()
@@ -51,9 +52,11 @@ enum ElementCopy {
         }
         let tiles = (nest.shape[rows] + tile - 1) / tile * ((nest.shape[last] + tile - 1) / tile)
         return DeviceStep.launch(
-            unit, "transpose_\(bytes)", matrices.count * tiles, lanes: DeviceStep.blockThreads, on: processors,
+            unit, "transpose_\(bytes)", matrices.count * tiles, lanes: DeviceStep.blockThreads,
+            on: processors,
             [
-                .pointer(x), .pointer(y), matrices.argument, .int64(nest.shape[rows]), .int64(nest.shape[last]),
+                .pointer(x), .pointer(y), matrices.argument, .int64(nest.shape[rows]),
+                .int64(nest.shape[last]),
                 .int64(nest.strides[0][rows]), .int64(nest.strides[1][last]),
             ])
     }
@@ -159,7 +162,8 @@ final class PadStep: DeviceStep {
             UnsafeRawPointer(y.pointer + index * y.stride(axis) * bytes)
         }
         func fill(_ size: Int, at index: Int) -> [DeviceWork] {
-            ElementFill.work(part(max(size, 0)), value, to: place(index), bytes: bytes, on: context.processorCount)
+            ElementFill.work(
+                part(max(size, 0)), value, to: place(index), bytes: bytes, on: context.processorCount)
         }
         return fill(head, at: 0)
             + ElementCopy.work(

@@ -51,7 +51,8 @@ extension LoopNest {
             let isLast = index == shape.count - 1
             let steps = strides.indices.map { view in
                 let step = strides[view][index]
-                return scaled.contains(view) ? (isLast ? step : step / factor) : (isLast ? step * factor : step)
+                return scaled.contains(view)
+                    ? (isLast ? step : step / factor) : (isLast ? step * factor : step)
             }
             result.add(isLast ? size / factor : size, steps)
         }

@@ -15,7 +15,8 @@ final class UnaryStep: DeviceStep {
         StepKind(
             KernelEntry(op: op, kernel: "cuda.\(op)", forms: [.strided]) { query in
                 query.operands[0]?.element == .f32 ? query.rankRefusal : "x is not f32"
-            }) { step, context throws(ApusError) in try UnaryStep(step, context) }
+            }
+        ) { step, context throws(ApusError) in try UnaryStep(step, context) }
     }
 
     private let unit: KernelUnit

@@ -12,7 +12,8 @@ struct IndexPositions {
 
     /// Indices along the given dimensions of `x`, which broadcast to a shape of at most `mostCount` elements.
     init(
-        _ x: TensorView, _ indices: [(view: TensorView, axis: Int)], shape: [Dimension], _ context: DeviceContext
+        _ x: TensorView, _ indices: [(view: TensorView, axis: Int)], shape: [Dimension],
+        _ context: DeviceContext
     ) throws(ApusError) {
         self.x = x
         self.indices = indices
@@ -21,7 +22,8 @@ struct IndexPositions {
     }
 
     /// The launches that write the position of each index of the common shape.
-    func work(_ shape: [Int], to positions: UnsafeRawPointer?, bytes: Int, _ step: DeviceStep) -> [DeviceWork] {
+    func work(_ shape: [Int], to positions: UnsafeRawPointer?, bytes: Int, _ step: DeviceStep) -> [DeviceWork]
+    {
         indices.enumerated().flatMap { place, index in
             var nest = LoopNest()
             var inner = shape.reduce(1, *)
