@@ -29,10 +29,6 @@ static const char copy_cu[] = {
 #embed "../ApusCUDA/Kernels/copy.cu"
     , 0};
 
-static const char embedding_cu[] = {
-#embed "../ApusCUDA/Kernels/embedding.cu"
-    , 0};
-
 static const char gather_last_token_cu[] = {
 #embed "../ApusCUDA/Kernels/gather_last_token.cu"
     , 0};
@@ -57,10 +53,6 @@ static const char move_cu[] = {
 #embed "../ApusCUDA/Kernels/move.cu"
     , 0};
 
-static const char norm_cu[] = {
-#embed "../ApusCUDA/Kernels/norm.cu"
-    , 0};
-
 static const char read_cu[] = {
 #embed "../ApusCUDA/Kernels/read.cu"
     , 0};
@@ -83,10 +75,6 @@ static const char round_cu[] = {
 
 static const char softmax_cu[] = {
 #embed "../ApusCUDA/Kernels/softmax.cu"
-    , 0};
-
-static const char swiglu_cu[] = {
-#embed "../ApusCUDA/Kernels/swiglu.cu"
     , 0};
 
 static const char unary_cu[] = {
@@ -124,21 +112,18 @@ static const apus_kernel_source sources[] = {
     {"binary.cu", binary_cu},
     {"convert.cu", convert_cu},
     {"copy.cu", copy_cu},
-    {"embedding.cu", embedding_cu},
     {"gather_last_token.cu", gather_last_token_cu},
     {"generate.cu", generate_cu},
     {"index.cu", index_cu},
     {"linear_rows.cu", linear_rows_cu},
     {"matmul.cu", matmul_cu},
     {"move.cu", move_cu},
-    {"norm.cu", norm_cu},
     {"read.cu", read_cu},
     {"reduce.cu", reduce_cu},
     {"rope.cu", rope_cu},
     {"rope_kv.cu", rope_kv_cu},
     {"round.cu", round_cu},
     {"softmax.cu", softmax_cu},
-    {"swiglu.cu", swiglu_cu},
     {"unary.cu", unary_cu},
     {"attention.cuh", attention_cuh},
     {"attention_granule.cuh", attention_granule_cuh},
