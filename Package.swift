@@ -36,6 +36,11 @@ let package = Package(
         .target(
             name: "ApusCPU", dependencies: ["ApusEngine", "CApusCPU", "ApusGraph", "ApusSupport"],
             swiftSettings: settings),
+        .target(name: "CApusCUDA"),
+        // Kernels are text to the package: CApusCUDA carries them, NVRTC compiles them at run time.
+        .target(
+            name: "ApusCUDA", dependencies: ["ApusEngine", "CApusCUDA", "ApusGraph", "ApusSupport"],
+            exclude: ["Kernels"], swiftSettings: settings),
         .target(name: "ApusTokenizer", dependencies: ["ApusSupport"], swiftSettings: settings),
         .target(
             name: "ApusRuntime", dependencies: ["ApusEngine", "ApusCPU", "ApusGraph", "ApusSupport"],
@@ -43,8 +48,8 @@ let package = Package(
         .target(
             name: "Apus",
             dependencies: [
-                "ApusCompiler", "ApusCPU", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
-                "ApusReference", "ApusRuntime", "ApusSupport", "ApusTokenizer",
+                "ApusCompiler", "ApusCPU", "ApusCUDA", "ApusEngine", "ApusFrontend", "ApusGraph",
+                "ApusPasses", "ApusReference", "ApusRuntime", "ApusSupport", "ApusTokenizer",
             ],
             swiftSettings: settings),
         .executableTarget(

@@ -1,4 +1,5 @@
 import ApusCPU
+import ApusCUDA
 import ApusEngine
 import ApusGraph
 import ApusPasses
@@ -22,6 +23,8 @@ struct EngineKey: Sendable, Hashable {
         "precision",
         // Plugins are in the key by their names and versions; models with passes of a program's own are not kept.
         "plugins", "passes", "dumpDirectory", "check",
+        // The device is in the key with its kernels.
+        "device",
     ]
 
     /// The name of the file in a cache's folder: 128 bits of hash.
@@ -32,7 +35,7 @@ struct EngineKey: Sendable, Hashable {
     /// Looks at a folder.
     /// - Throws: `.notFound` without a `config.json`, `.io` for a file that cannot be read.
     init(folder: String, options: LoadOptions) throws(ApusError) {
-        var lines = Self.program
+        var lines = Self.program(options.device ?? .cpu)
         for child in Mirror(reflecting: options).children {
             guard let label = child.label, !Self.harmlessOptions.contains(label) else { continue }
             lines.append("option \(label) \(child.value)")
@@ -62,11 +65,14 @@ struct EngineKey: Sendable, Hashable {
     }
 
     /// Apus itself: versions, kernels, and which build of the program this is.
-    private static var program: [String] {
-        let kernels = CPUBackend.kernelNames.joined(separator: ",")
+    private static func program(_ device: Device) -> [String] {
+        let (kernels, layout) =
+            device == .cpu
+            ? (CPUBackend.kernelNames, CPUBackend.weightLayout)
+            : (CUDABackend.kernelNames, CUDABackend.weightLayout)
         return [
             "apus \(ApusVersion.current)", "format \(EngineFileHeader.formatVersion)",
-            "device cpu layout \(CPUBackend.weightLayout)", "kernels \(kernels)", "build \(build)",
+            "device \(device) layout \(layout)", "kernels \(kernels.joined(separator: ","))", "build \(build)",
         ]
     }
 

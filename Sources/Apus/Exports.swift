@@ -1,5 +1,6 @@
 // One import is enough: whoever imports Apus also sees the types that its interface is made of.
 @_exported public import ApusCPU
+@_exported public import ApusCUDA
 @_exported public import ApusCompiler
 @_exported public import ApusEngine
 @_exported public import ApusFrontend

@@ -36,7 +36,7 @@ public final class LanguageModel: @unchecked Sendable {
     public let warnings: [String]
 
     private enum Compute {
-        case engine(Engine, CPUBackend)
+        case engine(Engine, any Backend)
         case reference(Interpreter)
     }
 
@@ -85,7 +85,8 @@ public final class LanguageModel: @unchecked Sendable {
         var source = try source.matching(options)
         var compute: Compute?
         if case .engine(let file) = source.content {
-            let backend = try CPUBackend(threads: options.threads)
+            let device = if let device = options.device { device } else { try Device(file.header.device) }
+            let backend = try device.makeBackend(threads: options.threads)
             do throws(ApusError) {
                 compute = .engine(
                     try file.load(for: backend, plugins: options.plugins, progress: progress), backend)
@@ -168,7 +169,7 @@ public final class LanguageModel: @unchecked Sendable {
     ) throws(ApusError) -> Compute {
         switch options.backend {
         case .plugin, .sdpa, .iattention:
-            let backend = try CPUBackend(threads: options.threads)
+            let backend = try (options.device ?? .cpu).makeBackend(threads: options.threads)
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
                 options: options.compile, plugins: options.plugins, backend: backend, progress: progress)
@@ -202,9 +203,12 @@ public final class LanguageModel: @unchecked Sendable {
     }
 
     /// The backend that computes; nil with the reference backend.
-    public var backend: CPUBackend? {
+    public var backend: (any Backend)? {
         if case .engine(_, let backend) = compute { backend } else { nil }
     }
+
+    /// Threads of the processor that compute.
+    public var threadCount: Int { (backend as? CPUBackend)?.threadCount ?? 1 }
 
     /// Prepares memory for batches within `limits`; each executor has caches of its own.
     /// - Throws: `.outOfMemory`.

@@ -22,8 +22,8 @@ public struct LoadOptions: Sendable {
     /// Whether a pass computes the logits of all its tokens, as ``LanguageModel/evaluate(_:comparedWith:options:progress:)``
     /// needs them, and not of the last one only.
     public var allLogits: Bool
-    /// The device that computes: `cpu`.
-    public var device: String
+    /// The device that computes; nil is that of an engine, and the processor for anything else.
+    public var device: Device?
     /// Threads that compute; nil is one for each physical core.
     public var threads: Int?
     /// Sequences to plan memory for; a call with more of them plans anew.
@@ -51,7 +51,7 @@ public struct LoadOptions: Sendable {
     public init(
         precision: ElementType? = nil, kvCacheType: ElementType? = nil, backend: BackendKind = .plugin,
         cache: CacheKind? = nil, aliasKVCache: Bool = true, exactActivations: Bool = false,
-        allLogits: Bool = false, device: String = "cpu", threads: Int? = nil,
+        allLogits: Bool = false, device: Device? = nil, threads: Int? = nil,
         batchSize: Int = 1, contextLength: Int? = nil, chunk: Int? = nil, tokenizerFolder: String? = nil,
         requiresTokenizer: Bool = false, engineCache: EngineCache? = nil,
         plugins: PluginRegistry = .standard, passes: [ExtraPass] = [], dumpDirectory: String? = nil,
@@ -91,15 +91,16 @@ public struct LoadOptions: Sendable {
 
     /// Checks what can be checked without a model.
     func validate() throws(ApusError) {
-        guard device == "cpu" else {
-            throw ApusError(.unsupported, "device: expected cpu, got '\(device)'")
-        }
         _ = try backend.cache(cache)
         guard backend != .reference || precision == nil || precision == .f32 else {
             throw ApusError(
                 .unsupported,
                 "precision: the reference backend computes in FP32, got \(precision?.rawValue ?? ""); "
                     + "leave the precision out or choose another backend")
+        }
+        guard backend != .reference || device ?? .cpu == .cpu else {
+            throw ApusError(
+                .unsupported, "device: the reference backend runs on the processor; leave the device out")
         }
         guard backend != .reference || kvCacheType == nil else {
             throw ApusError(

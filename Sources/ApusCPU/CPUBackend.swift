@@ -33,6 +33,9 @@ public final class CPUBackend: Backend {
     /// `cpu`.
     public var name: String { "cpu" }
 
+    /// The instruction set and the number of threads.
+    public var summary: String { "\(instructionSet.rawValue) kernels, \(threadCount) threads" }
+
     /// All kernels of the CPU.
     public var catalog: KernelCatalog { Self.catalog }
 
@@ -118,14 +121,7 @@ public final class CPUBackend: Backend {
     /// Prepares an engine to run on this backend's threads.
     public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
         try engine.plugins.check(engine.plan)
-        return switch engine.plan.cacheMode {
-        case .plugin: try PluginExecutor(engine, limits: limits, kernels: kernels, pool: pool)
-        case .staticCache: try StaticCacheExecutor(engine, limits: limits, kernels: kernels, pool: pool)
-        case .recompute:
-            RecomputingExecutor(
-                try PlanComputer(engine, limits: limits, kernels: kernels, pool: pool), model: engine.info,
-                limits: limits)
-        }
+        return try engine.makeExecutor(on: CPUDevice(kernels: kernels, pool: pool), limits: limits)
     }
 
     /// Measures how fast all threads together read memory.

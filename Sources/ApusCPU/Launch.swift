@@ -159,6 +159,9 @@ final class Scratch: @unchecked Sendable {
         buffer = try HugeBuffer(byteCount: stride * workers, purpose: "kernel scratch")
     }
 
+    /// Bytes of all workers.
+    var byteCount: Int { buffer?.byteCount ?? 0 }
+
     /// The scratch of a worker, nil while none is reserved.
     @inline(__always)
     subscript(worker: Int) -> UnsafeMutableRawPointer? { buffer.map { $0.base + worker * stride } }

@@ -150,7 +150,8 @@ public enum Compiler {
             sources: WeightGraph.text(of: lowered.graph, outputs: values))
         return Engine(
             info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,
-            origin: origin)
+            origin: origin,
+            kernels: try backend.compileKernels(for: draft.plan, store.regions, plugins))
     }
 
     /// Chooses kernels and lays out tensors, without touching any weight.

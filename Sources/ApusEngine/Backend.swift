@@ -6,6 +6,9 @@ public protocol Backend: Sendable {
     /// The name that `--device` takes, such as `cpu`.
     var name: String { get }
 
+    /// The device and what is used of it, for people, such as `avx512 kernels, 2 threads`.
+    var summary: String { get }
+
     /// Version of the layout that the backend's kernels read weights in; an engine of another one does not run.
     var weightLayout: Int { get }
 
@@ -14,6 +17,12 @@ public protocol Backend: Sendable {
 
     /// The kernel by which this backend runs a plugin's op, or why it cannot.
     func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice
+
+    /// Compiles what an engine must carry so that the backend can run it without a compiler.
+    /// - Throws: `.notFound` if there is no compiler.
+    func compileKernels(
+        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
+    ) throws(ApusError) -> KernelStore
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
@@ -26,6 +35,13 @@ public protocol Backend: Sendable {
     /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend, `.notFound` if it needs
     ///   a plugin that ``Engine/plugins`` lacks.
     func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor
+}
+
+extension Backend {
+    /// Nothing: the backend's kernels are part of the program.
+    public func compileKernels(
+        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
+    ) throws(ApusError) -> KernelStore { KernelStore() }
 }
 
 /// A model that is ready to run forward passes over a batch of sequences, each with its own KV cache.

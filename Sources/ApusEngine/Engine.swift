@@ -14,12 +14,14 @@ public struct Engine: Sendable {
     public let plugins: PluginRegistry
     /// How the engine came to be.
     public let origin: EngineOrigin
+    /// Compiled kernels, of backends that compile them.
+    public let kernels: KernelStore
 
     /// Makes an engine.
     public init(
         info: ModelInfo, plan: Plan, weights: WeightStore, precision: ElementType,
         plugins: PluginRegistry = PluginRegistry(),
-        origin: EngineOrigin = EngineOrigin()
+        origin: EngineOrigin = EngineOrigin(), kernels: KernelStore = KernelStore()
     ) {
         self.info = info
         self.plan = plan
@@ -27,6 +29,7 @@ public struct Engine: Sendable {
         self.precision = precision
         self.plugins = plugins
         self.origin = origin
+        self.kernels = kernels
     }
 
     /// How keys and values are kept.

@@ -37,19 +37,23 @@ final class GraphRun {
             try packer.pack(weight.value, weight.packing, into: store.bytes(of: region))
         }
         let (memory, bounds) = (inputs, SizeBounds(plan.symbols, limits: limits))
-        frame = Frame(limits: limits)
+        frame = try Frame(limits: limits)
         guard let kernels = set.kernels else { throw ApusError(.unsupported, "no \(set) here") }
-        bound = try BoundPlan(
-            plan, weights: store, frame: frame, limits: limits, kernels: kernels,
-            pool: try ThreadPool(count: threads), plugins: PluginRegistry()
+        let pool = try ThreadPool(count: threads)
+        let engine = Engine(
+            info: ModelInfo(modelType: "graph", vocabularySize: 0, maxPositions: 0, layerCount: 0),
+            plan: plan, weights: store, precision: .f32)
+        let binding = try PlanBinding(
+            engine, frame: frame, limits: limits, on: CPUDevice(kernels: kernels, pool: pool)
         ) { name, type throws(ApusError) in
             let bytes = (bounds.upperBound(of: type.elementCount) ?? 0) * type.element.byteCount
             let pointer = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 1), alignment: 64)
             memory.memory[name] = pointer
             return pointer
         }
+        bound = try BoundPlan(binding, kernels: kernels, pool: pool)
         // What a step does not write, no step may read.
-        let arena = bound.memory.arena
+        let arena = binding.memory.arena
         arena.base.initializeMemory(as: UInt8.self, repeating: 0xff, count: arena.byteCount)
     }
 

@@ -124,7 +124,7 @@ extension LanguageModel {
         nonisolated(unsafe) let (first, second) = (base, others?.baseAddress)
         return [TokenScore](unsafeUninitializedCapacity: scored.count) { buffer, initialized in
             nonisolated(unsafe) let results = buffer
-            let workers = backend?.threadCount ?? 1
+            let workers = threadCount
             DispatchQueue.concurrentPerform(iterations: workers) { worker in
                 for index in stride(from: worker, to: scored.count, by: workers) {
                     let token = scored.lowerBound + index

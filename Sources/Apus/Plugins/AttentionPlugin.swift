@@ -27,4 +27,6 @@ public struct AttentionPlugin: Plugin {
 
     /// The kernel in C, one form for each instruction set.
     public var cpu: (any CPUKernel)? { AttentionPluginKernel() }
+    /// The kernels of the CUDA backend.
+    public var cuda: CUDAKernel? { .native }
 }

@@ -25,9 +25,12 @@ public final class OutputComputer {
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
         let limits = SessionLimits(batch: 1, chunk: limits.capacity, capacity: limits.capacity)
-        let frame = Frame(limits: limits)
-        self.frame = frame
-        plan = try backend.bind(engine, frame: frame, limits: limits)
+        frame = try Frame(limits: limits)
+        try engine.plugins.check(engine.plan)
+        let device = CPUDevice(kernels: backend.kernels, pool: backend.pool)
+        plan = try BoundPlan(
+            try PlanBinding(engine, frame: frame, limits: limits, on: device), kernels: backend.kernels,
+            pool: backend.pool)
     }
 
     /// Number of outputs.
@@ -59,24 +62,5 @@ public final class OutputComputer {
         }
         return UnsafeBufferPointer(
             start: try plan.context.floats(tensor), count: frame.count(type.elementCount))
-    }
-}
-
-extension CPUBackend {
-    /// Binds a plan that takes nothing but what a frame holds.
-    fileprivate func bind(
-        _ engine: Engine, frame: Frame, limits: SessionLimits
-    ) throws(ApusError) -> BoundPlan {
-        try engine.plugins.check(engine.plan)
-        return try BoundPlan(
-            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool,
-            plugins: engine.plugins
-        ) { name, _ throws(ApusError) in
-            guard let pointer = frame.pointer(of: name) else {
-                throw ApusError(
-                    .internal, "the engine has an input '\(name)' that the runtime does not know")
-            }
-            return pointer
-        }
     }
 }

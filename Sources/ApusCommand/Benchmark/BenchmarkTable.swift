@@ -83,11 +83,13 @@ struct BenchmarkTable {
                 bar?.progress(
                     "Measuring batch \(setting.batch), \(setting.inputLength) + \(setting.outputLength) at depth "
                         + "\(setting.depth)", completed: 0, total: 1)
-                let bandwidth = machines[threads]?.readBandwidth ?? .nan
+                let bandwidth =
+                    try (model.backend as? CUDABackend)?.measureReadBandwidth() ?? machines[threads]?.readBandwidth
+                    ?? .nan
                 let (times, profiles) = try time(model, setting, threads: threads, bandwidth)
                 append(
                     BenchmarkRow(
-                        model: name, device: "cpu", precision: model.weightPrecision,
+                        model: name, device: model.engine?.origin.device ?? "cpu", precision: model.weightPrecision,
                         backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
                         bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },
@@ -113,7 +115,7 @@ struct BenchmarkTable {
     ) throws(ApusError) -> (GenerationTimes, [ProfileTable]) {
         let limits = setting.limits(chunk: BenchmarkSetting.chunk)
         let executor: any Executor
-        if let engine = model.engine, model.backend?.threadCount != threads {
+        if let engine = model.engine, model.backend is CPUBackend, model.threadCount != threads {
             executor = try CPUBackend(threads: threads).makeExecutor(engine, limits: limits)
         } else {
             executor = try model.makeExecutor(limits)

@@ -37,6 +37,13 @@ struct CompileCommand: ParsableCommand {
         help: ArgumentHelp("Type of the weights (default: the checkpoint's).", valueName: "type"))
     var precision: Precision?
 
+    @Option(
+        help: ArgumentHelp(
+            "With --device cuda: GPU architectures to compile kernels for, here or elsewhere (default: this GPU's).",
+            discussion: CUDAArchitecture.all.map { $0.description }.joined(separator: ", ") + ".",
+            valueName: "sm_XX,..."))
+    var arch: CommaList<ArchitectureOption>?
+
     @OptionGroup(title: "Backend options")
     var backends: BackendFlags
 
@@ -86,7 +93,7 @@ struct CompileCommand: ParsableCommand {
             passes.report(checker)
             return try ByteOutput.standardOutput.flush()
         }
-        let backend = try CPUBackend()
+        let backend = try (backends.device?.device ?? .cpu).makeCompilingBackend(architectures: arch?.values.map(\.architecture) ?? [])
         let engine: Engine
         var files = try source.tokenizerFiles()
         if let refit {

@@ -16,6 +16,11 @@ struct BackendFlags: ParsableArguments {
     var cache: CacheList?
 
     @Option(
+        help: ArgumentHelp(
+            "What computes: cpu, cuda or cuda:N (default: cpu, or what an engine is for).", valueName: "device"))
+    var device: DeviceOption?
+
+    @Option(
         name: [.customLong("kv-cache-type"), .customLong("kv_cache_type")],
         help: ArgumentHelp(
             "Type of cached keys and values (default: that of the weights); INT8 with the plugin only.",
@@ -53,7 +58,8 @@ struct BackendFlags: ParsableArguments {
                     variants.append(
                         Variant(
                             backend: kind, cache: cache, isAliased: !copiesCaches, isExact: exactActivations,
-                            kvCacheType: kind == .reference ? nil : kvCacheType?.element))
+                            kvCacheType: kind == .reference ? nil : kvCacheType?.element,
+                            device: kind == .reference ? nil : device?.device))
                 } else if !isList {
                     throw Self.refusal(kind.rawValue, cache.rawValue)
                 }
@@ -97,7 +103,7 @@ struct BackendFlags: ParsableArguments {
                 "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag"
             )
         }
-        let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element)
+        let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element, device: device?.device)
         let isConfirmed =
             backend.map { $0.values == [kind] } ?? true
             && cache.map { $0.values.isEmpty || $0.values == [place] } ?? true
@@ -132,6 +138,8 @@ struct Variant: Equatable, Sendable {
     var isExact = false
     /// Element type of the cache; nil is that of the weights.
     var kvCacheType: ElementType?
+    /// What computes; nil is that of an engine, and the processor for anything else.
+    var device: Device?
 
     /// The rule in one sentence.
     static let allowed =
@@ -152,7 +160,7 @@ struct Variant: Equatable, Sendable {
     ) -> LoadOptions {
         LoadOptions(
             precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
-            aliasKVCache: isAliased, exactActivations: isExact, threads: threads, batchSize: batchSize,
+            aliasKVCache: isAliased, exactActivations: isExact, device: device, threads: threads, batchSize: batchSize,
             contextLength: contextLength)
     }
 }

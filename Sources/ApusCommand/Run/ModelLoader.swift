@@ -149,9 +149,7 @@ struct ModelLoader {
             Self.tell("engine \(engine.precision.rawValue): \(engine.plan.steps.count) steps: \(kernels)")
             Self.tell("weights: \(Figures.bytes(engine.weights.byteCount)) packed")
         }
-        if let backend = model.backend {
-            Self.tell("\(backend.instructionSet.rawValue) kernels, \(backend.threadCount) threads")
-        }
+        if let backend = model.backend { Self.tell(backend.summary) }
         Self.tell(
             "loaded in \(Figures.duration(seconds: model.loadSeconds)), built in "
                 + Figures.duration(seconds: model.buildSeconds))

@@ -66,7 +66,7 @@ struct SummaryRun {
             backend: variant.backend.rawValue, cache: variant.cacheName,
             precision: Precision(model.precision) ?? .fp32, weights: model.weightPrecision, setting: setting,
             times: times,
-            compileSeconds: model.buildSeconds, threads: model.backend?.threadCount ?? 1)
+            compileSeconds: model.buildSeconds, threads: model.threadCount)
     }
 
     private func pytorch(_ own: Summary, _ prompts: [[Int32]]) throws -> [Summary] {

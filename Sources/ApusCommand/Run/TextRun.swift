@@ -28,7 +28,7 @@ struct TextRun {
         var report = RunReport(
             sequences: zip(prompts, results).map { RunReport.Sequence(prompt: $0, result: $1) },
             precision: Precision(model.precision) ?? .fp32, variant: variant,
-            threads: model.backend?.threadCount ?? 1, loadSeconds: model.loadSeconds,
+            threads: model.threadCount, loadSeconds: model.loadSeconds,
             buildSeconds: model.buildSeconds, peakMemoryBytes: ProcessMemory.peakBytes())
         if !command.json { try output.line(report.figures) }
         try output.flush()

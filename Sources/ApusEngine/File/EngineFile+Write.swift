@@ -47,6 +47,10 @@ extension EngineFile {
             (EngineSection.source, Array(engine.origin.sources.utf8)),
         ]
         sections += tokenizer.map { (EngineSection.tokenizerPrefix + $0.name, $0.bytes) }
+        for architecture in engine.kernels.architectures.keys.sorted() {
+            sections.append(
+                (EngineSection.kernelsPrefix + architecture, engine.kernels.encoded(for: architecture)))
+        }
         if let key { sections.append((EngineSection.key, Array(key.utf8))) }
         let weights = UnsafeRawBufferPointer(
             start: engine.weights.buffer.base, count: engine.weights.buffer.byteCount)

@@ -123,6 +123,18 @@ public final class EngineFile: Sendable {
         return try PlanCoding.read(JSON.parse(try bytes(of: EngineSection.plan), source: source), plugins)
     }
 
+    /// The compiled kernels that the file carries.
+    /// - Throws: `.invalidInput` for a damaged section.
+    func kernels() throws(ApusError) -> KernelStore {
+        var store = KernelStore()
+        for section in header.sections.map(\.name) where section.hasPrefix(EngineSection.kernelsPrefix) {
+            let architecture = String(section.dropFirst(EngineSection.kernelsPrefix.count))
+            try store.read(
+                try bytes(of: section), for: architecture, source: "\(path): section '\(section)'")
+        }
+        return store
+    }
+
     /// All but the weights' bytes, checked for a backend.
     /// - Throws: `.mismatch` for another device or layout of the weights, `.invalidInput` for a plan that does not
     ///   fit together, `.unsupported` for kernels that the backend does not have.
@@ -145,7 +157,8 @@ public final class EngineFile: Sendable {
         var origin = manifest.origin
         origin.sources = String(decoding: try bytes(of: EngineSection.source), as: UTF8.self)
         let blueprint = EngineBlueprint(
-            info: manifest.info, plan: plan, regions: regions, precision: manifest.precision, origin: origin)
+            info: manifest.info, plan: plan, regions: regions, precision: manifest.precision, origin: origin,
+            kernels: try kernels())
         let weights = try Self.section(EngineSection.weights, file, header)
         try ApusError.within(path) { () throws(ApusError) in
             try EngineCheck(

@@ -1,6 +1,6 @@
 /// The names of the sections of an engine file.
 ///
-/// A reader passes over sections that it does not know, such as `cubin:sm_90a`, the kernels of one GPU architecture.
+/// A reader passes over sections that it does not know.
 public enum EngineSection {
     /// JSON: what the model is, how it wants to be sampled, how it was compiled.
     public static let info = "info"
@@ -12,6 +12,8 @@ public enum EngineSection {
     public static let key = "key"
     /// The packed weights as kernels read them.
     public static let weights = "weights"
+    /// Followed by the name of a GPU architecture, such as `sm_90a`: its compiled kernels.
+    public static let kernelsPrefix = "cubin:"
     /// Followed by the name of a file: that file of the tokenizer, byte for byte.
     public static let tokenizerPrefix = "tokenizer/"
 }

@@ -3,6 +3,8 @@ public import ApusSupport
 
 /// A plugin's kernel for CUDA devices: source text that is compiled when an engine is built, and how it is launched.
 public struct CUDAKernel: Sendable {
+    /// Whether the backend has kernels of its own for the plugin's op.
+    public let isNative: Bool
     /// CUDA C++ with one or more `extern "C" __global__` functions.
     public let source: String
     /// Nil if the kernel can serve the query, else the reason why not.
@@ -14,6 +16,18 @@ public struct CUDAKernel: Sendable {
     /// The launches of a call, in order.
     public let launches: @Sendable (CUDACall) throws(ApusError) -> [CUDALaunch]
 
+    /// The kernels that come with the CUDA backend, for the plugins of Apus.
+    package static let native = CUDAKernel()
+
+    private init() {
+        isNative = true
+        source = ""
+        refusal = { _ in nil }
+        definitions = { _ in [:] }
+        scratchBytes = { _ in 0 }
+        launches = { _ throws(ApusError) in [] }
+    }
+
     /// Declares a kernel.
     public init(
         source: String, refusal: @escaping @Sendable (KernelQuery) -> String? = { _ in nil },
@@ -21,6 +35,7 @@ public struct CUDAKernel: Sendable {
         scratchBytes: @escaping @Sendable (CUDACall) -> Int = { _ in 0 },
         launches: @escaping @Sendable (CUDACall) throws(ApusError) -> [CUDALaunch]
     ) {
+        isNative = false
         self.source = source
         self.refusal = refusal
         self.definitions = definitions

@@ -1,23 +1,20 @@
-import ApusEngine
 import ApusGraph
-import ApusSupport
-import CApusCPU
+package import ApusSupport
 
 /// Runs a plan with static caches, whose sequences all have the same start and the same number of new tokens.
 ///
 /// Rows that agree run in one pass if the plan's batch is symbolic; others run one by one, each on its own part of
 /// the caches. A cache that is updated in place has one buffer. Of any other, the update goes to a second buffer, and
 /// the two change places after each pass, so that nothing is copied but what the plan itself copies.
-final class StaticCacheExecutor: ProfilingExecutor {
-    let limits: SessionLimits
-    let vocabularySize: Int
+package final class StaticCacheExecutor: ProfilingExecutor {
+    package let limits: SessionLimits
+    package let vocabularySize: Int
     private let maxPositions: Int
     private let frame: Frame
     private let memory: PlanMemory
     private let caches: [CacheBuffer]
     private let engine: Engine
-    private let kernels: UnsafePointer<apus_kernels>
-    private let pool: ThreadPool
+    private let device: any PlanDevice
     private let runsBatches: Bool
     private let hasAllLogits: Bool
     /// Whether any cache has a second buffer.
@@ -25,37 +22,36 @@ final class StaticCacheExecutor: ProfilingExecutor {
     /// For each row, whether its caches lie in the second buffers.
     private var isSwapped: [Bool]
     /// Plans bound to the caches from a row on, one for each direction; nil until a row runs by itself.
-    private var plans: [BoundPlan?]
+    private var plans: [(any RunnablePlan)?]
     private let logits: UnsafeMutablePointer<Float>
 
     /// The memory of one cache, all rows one after the other.
     private struct CacheBuffer {
         let cache: Plan.StaticCache
         let rowBytes: Int
-        let first: HugeBuffer
+        let first: any DeviceMemory
         /// Nil if the cache is updated in place.
-        let second: HugeBuffer?
+        let second: (any DeviceMemory)?
     }
 
-    init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
-        throws(ApusError)
-    {
+    /// Prepares an engine for a device.
+    /// - Throws: `.outOfMemory`, `.internal` for caches that do not go together.
+    package init(_ engine: Engine, limits: SessionLimits, on device: any PlanDevice) throws(ApusError) {
         self.engine = engine
         self.limits = limits
-        self.kernels = kernels
-        self.pool = pool
+        self.device = device
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
         runsBatches = engine.plan.hasSymbolicBatch
         hasAllLogits = engine.plan.hasAllLogits
         let passLimits = SessionLimits(
             batch: runsBatches ? limits.batch : 1, chunk: limits.chunk, capacity: limits.capacity)
-        frame = Frame(limits: passLimits)
-        caches = try Self.buffers(engine.plan, limits)
+        frame = try Frame(limits: passLimits, mirror: device.allocateMirror)
+        caches = try Self.buffers(engine.plan, limits, device)
         changesBuffers = caches.contains { $0.second != nil }
         memory = try PlanMemory(
             engine.plan, limits: passLimits,
-            held: Set(caches.filter { $0.second != nil }.map { engine.plan.root(of: $0.cache.output) }))
+            held: Set(caches.filter { $0.second != nil }.map { engine.plan.root(of: $0.cache.output) }), on: device)
         isSwapped = Array(repeating: false, count: limits.batch)
         plans = Array(repeating: nil, count: 2 * limits.batch)
         logits = .allocate(capacity: limits.batch * vocabularySize)
@@ -67,7 +63,9 @@ final class StaticCacheExecutor: ProfilingExecutor {
 
     deinit { logits.deallocate() }
 
-    private static func buffers(_ plan: Plan, _ limits: SessionLimits) throws(ApusError) -> [CacheBuffer] {
+    private static func buffers(
+        _ plan: Plan, _ limits: SessionLimits, _ device: any PlanDevice
+    ) throws(ApusError) -> [CacheBuffer] {
         let row = SessionLimits(batch: 1, chunk: 1, capacity: limits.capacity)
         var buffers: [CacheBuffer] = []
         for cache in plan.staticCaches {
@@ -88,8 +86,8 @@ final class StaticCacheExecutor: ProfilingExecutor {
                     .internal, "static cache \(cache.name): expected an update \(type), got \(update.type)")
             }
             let bytes = count * type.element.byteCount
-            func make() throws(ApusError) -> HugeBuffer {
-                try HugeBuffer(byteCount: bytes * limits.batch, purpose: "the KV cache")
+            func make() throws(ApusError) -> any DeviceMemory {
+                try device.allocate(bytes * limits.batch, purpose: "the KV cache")
             }
             let first = try make()
             buffers.append(
@@ -105,7 +103,7 @@ final class StaticCacheExecutor: ProfilingExecutor {
     }
 
     /// The plan bound to the caches from a row on, bound when it is first asked for.
-    private func plan(_ row: Int, isSwapped: Bool) throws(ApusError) -> BoundPlan {
+    private func plan(_ row: Int, isSwapped: Bool) throws(ApusError) -> any RunnablePlan {
         let index = 2 * row + (isSwapped ? 1 : 0)
         if let plan = plans[index] { return plan }
         var inputs: [String: UnsafeMutableRawPointer] = [:]
@@ -119,26 +117,22 @@ final class StaticCacheExecutor: ProfilingExecutor {
             }
         }
         let batch = runsBatches && row == 0 ? limits.batch : 1
-        let bound = try BoundPlan(
-            engine.plan, weights: engine.weights, frame: frame,
-            limits: SessionLimits(batch: batch, chunk: limits.chunk, capacity: limits.capacity),
-            kernels: kernels, pool: pool, plugins: engine.plugins, memory: memory, held: held
-        ) { name, _ throws(ApusError) in
-            guard let pointer = inputs[name] ?? frame.pointer(of: name) else {
-                throw ApusError(
-                    .internal, "the engine has an input '\(name)' that the runtime does not know")
-            }
-            return pointer
-        }
+        let binding = try PlanBinding(
+            engine, frame: frame,
+            limits: SessionLimits(batch: batch, chunk: limits.chunk, capacity: limits.capacity), on: device,
+            memory: memory, held: held
+        ) { name, _ throws(ApusError) in inputs[name] }
+        let bound = try device.bind(binding)
         plans[index] = bound
         return bound
     }
 
-    var workingBytes: Int {
-        memory.byteCount + caches.reduce(0) { $0 + $1.first.byteCount + ($1.second?.byteCount ?? 0) }
+    package var workingBytes: Int {
+        memory.byteCount + (plans.lazy.compactMap { $0?.scratchBytes }.max() ?? 0)
+            + caches.reduce(0) { $0 + $1.first.byteCount + ($1.second?.byteCount ?? 0) }
     }
 
-    func forward(
+    package func forward(
         tokens: UnsafeBufferPointer<Int32>, batch: Int, width: Int, newCounts: UnsafeBufferPointer<Int32>,
         cachedCounts: UnsafeBufferPointer<Int32>
     ) throws(ApusError) -> UnsafeBufferPointer<Float> {
@@ -175,7 +169,7 @@ final class StaticCacheExecutor: ProfilingExecutor {
         return UnsafeBufferPointer(start: logits, count: batch * vocabularySize)
     }
 
-    private(set) var tokenLogits: UnsafeBufferPointer<Float>?
+    package private(set) var tokenLogits: UnsafeBufferPointer<Float>?
 
     /// Whether all rows of a pass start at the same place, have as many tokens and lie in the same buffers.
     private func agree(
@@ -208,11 +202,11 @@ final class StaticCacheExecutor: ProfilingExecutor {
         return output.allTokens(of: frame)
     }
 
-    func startProfiling() {
+    package func startProfiling() {
         for plan in plans.compactMap({ $0 }) { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
     }
 
-    func stopProfiling() -> StepProfile? {
+    package func stopProfiling() -> StepProfile? {
         var sum: StepProfile?
         for plan in plans.compactMap({ $0 }) {
             guard let part = plan.profile else { continue }

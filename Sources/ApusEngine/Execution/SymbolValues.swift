@@ -1,12 +1,11 @@
-import ApusEngine
-import ApusGraph
-import ApusSupport
+package import ApusGraph
+package import ApusSupport
 
 /// The values that a plan's symbols have in the current pass, by index.
 ///
 /// Free symbols are set by the runtime, the others follow from them or from an integer input. Reading and updating
 /// allocates nothing.
-final class SymbolValues {
+package final class SymbolValues {
     private enum Definition {
         case free
         case input(UnsafePointer<Int32>)
@@ -23,7 +22,7 @@ final class SymbolValues {
     /// Prepares the symbols of a plan; all are 0 until the first update.
     /// - Parameter input: The memory of an integer input, by its name.
     /// - Throws: `.internal` for a symbol that follows from something unknown.
-    init(
+    package init(
         _ symbols: [Symbol], limits: SessionLimits, input: (String) -> UnsafePointer<Int32>?
     ) throws(ApusError) {
         let sizes = SizeBounds(symbols, limits: limits)
@@ -61,7 +60,7 @@ final class SymbolValues {
 
     /// A dimension in the form that is evaluated in each pass.
     /// - Throws: `.internal` if it mentions a symbol that the plan does not declare.
-    func size(_ dimension: Dimension) throws(ApusError) -> Size {
+    package func size(_ dimension: Dimension) throws(ApusError) -> Size {
         var terms: [Size.Term] = []
         for monomial in dimension.monomials {
             var factors: [Int] = []
@@ -77,7 +76,7 @@ final class SymbolValues {
     }
 
     /// The value of a size in the current pass.
-    func value(_ size: Size) -> Int {
+    package func value(_ size: Size) -> Int {
         var sum = 0
         var index = 0
         while index < size.terms.count {
@@ -89,7 +88,7 @@ final class SymbolValues {
     }
 
     /// The value of a symbol in the current pass; nil for one that the plan does not declare.
-    subscript(name: String) -> Int? {
+    package subscript(name: String) -> Int? {
         var index = 0
         while index < names.count {
             if names[index] == name { return values[index] }
@@ -99,10 +98,10 @@ final class SymbolValues {
     }
 
     /// The indices of the symbols of some names; what the plan does not declare is left out.
-    func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
+    package func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
 
     /// Whether any value has changed since ``settle()``.
-    var hasChanged: Bool {
+    package var hasChanged: Bool {
         var index = 0
         while index < names.count {
             if changes[index] { return true }
@@ -112,7 +111,7 @@ final class SymbolValues {
     }
 
     /// Whether any of some symbols has changed since ``settle()``.
-    func haveChanged(_ indices: [Int]) -> Bool {
+    package func haveChanged(_ indices: [Int]) -> Bool {
         var place = 0
         while place < indices.count {
             if changes[indices[place]] { return true }
@@ -122,11 +121,11 @@ final class SymbolValues {
     }
 
     /// Forgets what has changed: all sizes were taken.
-    func settle() { changes.update(repeating: false, count: names.count) }
+    package func settle() { changes.update(repeating: false, count: names.count) }
 
     /// Takes the free symbols' values and computes the others.
     /// - Throws: `.invalidInput` for a value that memory was not planned for.
-    func update(free: (String) -> Int?) throws(ApusError) {
+    package func update(free: (String) -> Int?) throws(ApusError) {
         var index = 0
         while index < names.count {
             let value = value(at: index, free)
@@ -161,11 +160,11 @@ final class SymbolValues {
 }
 
 /// A dimension whose symbols are known by index.
-struct Size {
+package struct Size {
     /// A coefficient times the symbols at some indices.
-    struct Term {
-        let coefficient: Int
-        let factors: [Int]
+    package struct Term {
+        package let coefficient: Int
+        package let factors: [Int]
 
         func value(_ values: UnsafeMutablePointer<Int>) -> Int {
             var product = coefficient
@@ -179,5 +178,5 @@ struct Size {
     }
 
     /// The terms of the sum; none for 0.
-    let terms: [Term]
+    package let terms: [Term]
 }

@@ -1,4 +1,3 @@
-import ApusEngine
 import ApusSupport
 
 /// The logits that a bound plan leaves behind: those of the last token of each row, or of all tokens.
@@ -22,7 +21,7 @@ struct LogitsOutput {
 
     /// - Parameter rows: Rows that ``lastTokens(of:)`` is asked for.
     /// - Throws: `.internal` if the plan's first output is not f32.
-    init(_ plan: BoundPlan, vocabularySize: Int, rows: Int) throws(ApusError) {
+    init(_ plan: any RunnablePlan, vocabularySize: Int, rows: Int) throws(ApusError) {
         source = try plan.logits()
         hasAllTokens = plan.plan.hasAllLogits
         self.vocabularySize = vocabularySize

@@ -1,11 +1,10 @@
-import ApusEngine
 import ApusGraph
-import ApusSupport
+package import ApusSupport
 
 /// Checks in each pass whose sizes have changed that every view lies in its memory.
 ///
 /// A slice that ends at a symbol may end beyond its tensor, which only the symbol's value tells.
-struct PlanExtents {
+package struct PlanExtents {
     private struct Extent {
         let tensor: Int
         let shape: [Size]
@@ -18,7 +17,7 @@ struct PlanExtents {
     private let plan: Plan
     private let extents: [Extent]
 
-    init(_ plan: Plan, _ symbols: SymbolValues) throws(ApusError) {
+    package init(_ plan: Plan, _ symbols: SymbolValues) throws(ApusError) {
         self.plan = plan
         var extents: [Extent] = []
         for (index, tensor) in plan.tensors.enumerated() {
@@ -41,7 +40,7 @@ struct PlanExtents {
     }
 
     /// - Throws: `.invalidInput` with the first view that does not lie in its memory.
-    func check(_ symbols: SymbolValues) throws(ApusError) {
+    package func check(_ symbols: SymbolValues) throws(ApusError) {
         var index = 0
         while index < extents.count {
             if !fits(extents[index], symbols) {

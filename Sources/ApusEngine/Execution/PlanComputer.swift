@@ -1,42 +1,29 @@
-import ApusEngine
 import ApusGraph
-import ApusSupport
-import CApusCPU
+package import ApusSupport
 
 /// Computes whole sequences with a plan that has no cache.
-final class PlanComputer: SequenceComputer {
-    let batchLimit: Int
-    let workingBytes: Int
+package final class PlanComputer: SequenceComputer {
+    package let batchLimit: Int
+    package let workingBytes: Int
     private let vocabularySize: Int
     private let maxPositions: Int
     private let frame: Frame
-    private let plan: BoundPlan
+    private let plan: any RunnablePlan
     private let output: LogitsOutput
     private let lengths: UnsafeMutableBufferPointer<Int32>
     private let zeros: UnsafeMutableBufferPointer<Int32>
 
     /// - Parameter limits: Sequences of up to the capacity are computed in one pass, whatever the chunk.
-    init(_ engine: Engine, limits: SessionLimits, kernels: UnsafePointer<apus_kernels>, pool: ThreadPool)
-        throws(ApusError)
-    {
+    package init(_ engine: Engine, limits: SessionLimits, on device: any PlanDevice) throws(ApusError) {
         batchLimit = engine.plan.hasSymbolicBatch ? limits.batch : 1
         vocabularySize = engine.info.vocabularySize
         maxPositions = engine.info.maxPositions
         let limits = SessionLimits(batch: batchLimit, chunk: limits.capacity, capacity: limits.capacity)
-        let frame = Frame(limits: limits)
-        self.frame = frame
-        plan = try BoundPlan(
-            engine.plan, weights: engine.weights, frame: frame, limits: limits, kernels: kernels, pool: pool,
-            plugins: engine.plugins
-        ) { name, _ throws(ApusError) in
-            guard let pointer = frame.pointer(of: name) else {
-                throw ApusError(
-                    .internal, "the engine has an input '\(name)' that the runtime does not know")
-            }
-            return pointer
-        }
+        frame = try Frame(limits: limits, mirror: device.allocateMirror)
+        let binding = try PlanBinding(engine, frame: frame, limits: limits, on: device)
+        plan = try device.bind(binding)
         output = try LogitsOutput(plan, vocabularySize: vocabularySize, rows: batchLimit)
-        workingBytes = plan.memory.byteCount
+        workingBytes = binding.memory.byteCount + plan.scratchBytes
         lengths = .allocate(capacity: batchLimit)
         lengths.initialize(repeating: 0)
         zeros = .allocate(capacity: batchLimit)
@@ -48,7 +35,7 @@ final class PlanComputer: SequenceComputer {
         zeros.deallocate()
     }
 
-    func compute(
+    package func compute(
         _ tokens: UnsafeBufferPointer<Int32>, count: Int, length: Int,
         into logits: UnsafeMutableBufferPointer<Float>
     ) throws(ApusError) {

@@ -1,37 +1,46 @@
-import ApusEngine
-import ApusGraph
-import ApusSupport
+package import ApusGraph
+package import ApusSupport
 
 /// The inputs of one forward pass in fixed memory, and what kernels derive from them.
 ///
 /// Arrays over tokens are [batch, width], row-major.
-final class Frame {
+package final class Frame {
     /// Sequences of this pass.
-    private(set) var batch = 0
+    package private(set) var batch = 0
     /// New tokens a row, padding included.
-    private(set) var width = 0
+    package private(set) var width = 0
     /// [batch, width] token ids.
-    let tokens: UnsafeMutablePointer<Int32>
+    package let tokens: UnsafeMutablePointer<Int32>
     /// [batch, width] positions for embedding tables; padding repeats position 0.
-    let positions: UnsafeMutablePointer<Int32>
+    package let positions: UnsafeMutablePointer<Int32>
     /// [batch] tokens cached before the pass.
-    let starts: UnsafeMutablePointer<Int32>
+    package let starts: UnsafeMutablePointer<Int32>
     /// [batch] new tokens of each row; in a pass of one token a row, the KV length after the pass.
-    let lengths: UnsafeMutablePointer<Int32>
+    package let lengths: UnsafeMutablePointer<Int32>
     /// [batch] index of the last valid token of each row.
-    let lastTokens: UnsafeMutablePointer<Int32>
+    package let lastTokens: UnsafeMutablePointer<Int32>
     /// One number: the KV length of the first sequence after the pass.
-    let end: UnsafeMutablePointer<Int32>
+    package let end: UnsafeMutablePointer<Int32>
     private let storage: UnsafeMutablePointer<Int32>
+    private let storageCount: Int
+    /// The frame's copy in the memory of a device; nil where kernels read the frame itself.
+    package let mirror: (any DeviceMemory)?
     /// The values of the plan's symbols; the executor connects them to the inputs.
-    var symbols: SymbolValues?
+    package var symbols: SymbolValues?
     private let limits: SessionLimits
 
-    init(limits: SessionLimits) {
+    /// Makes a frame for passes within `limits`.
+    /// - Parameter mirror: Makes the copy in the memory of a device, of so many bytes.
+    package init(
+        limits: SessionLimits,
+        mirror: (Int) throws(ApusError) -> (any DeviceMemory)? = { _ throws(ApusError) in nil }
+    ) throws(ApusError) {
         self.limits = limits
         let count = limits.batch * limits.chunk
-        storage = .allocate(capacity: 2 * count + 3 * limits.batch + 1)
-        storage.initialize(repeating: 0, count: 2 * count + 3 * limits.batch + 1)
+        storageCount = 2 * count + 3 * limits.batch + 1
+        self.mirror = try mirror(storageCount * MemoryLayout<Int32>.size)
+        storage = .allocate(capacity: storageCount)
+        storage.initialize(repeating: 0, count: storageCount)
         tokens = storage
         positions = storage + count
         starts = storage + 2 * count
@@ -43,7 +52,7 @@ final class Frame {
     deinit { storage.deallocate() }
 
     /// The value of a free symbol in this pass.
-    func value(of symbol: String) -> Int? {
+    package func value(of symbol: String) -> Int? {
         switch symbol {
         case Bindings.batchSymbol, Bindings.startSymbol: batch
         case Bindings.tokensSymbol: width
@@ -53,7 +62,7 @@ final class Frame {
     }
 
     /// Number of elements of a shape in this pass.
-    func count(_ dimension: Dimension) -> Int {
+    package func count(_ dimension: Dimension) -> Int {
         dimension.evaluate { symbol in symbols?[symbol] ?? value(of: symbol) } ?? 0
     }
 
@@ -61,7 +70,7 @@ final class Frame {
     ///
     /// A static cache's indices are those of the first sequence, which
     /// all sequences of a pass share.
-    func pointer(of input: String) -> UnsafeMutableRawPointer? {
+    package func pointer(of input: String) -> UnsafeMutableRawPointer? {
         switch input {
         case Bindings.inputIDs: UnsafeMutableRawPointer(tokens)
         case Bindings.positionIDs: UnsafeMutableRawPointer(positions)
@@ -73,9 +82,20 @@ final class Frame {
         }
     }
 
+    /// The bytes of all inputs, in the order of the mirror.
+    package var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: storage, count: storageCount * MemoryLayout<Int32>.size)
+    }
+
+    /// The memory of an input as kernels read it: in the mirror, if there is one.
+    package func address(of input: String) -> UnsafeMutableRawPointer? {
+        guard let pointer = pointer(of: input), let mirror else { return pointer(of: input) }
+        return mirror.base + (pointer - UnsafeMutableRawPointer(storage))
+    }
+
     /// Takes the inputs of a pass and checks them.
     /// - Throws: `.invalidInput` for counts or ids out of range.
-    func load(
+    package func load(
         tokens source: UnsafeBufferPointer<Int32>, batch: Int, width: Int,
         newCounts: UnsafeBufferPointer<Int32>, cachedCounts: UnsafeBufferPointer<Int32>, vocabularySize: Int,
         maxPositions: Int

@@ -1,0 +1,165 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+import CApusCUDA
+
+/// A plan bound to the memory of a GPU: every launch knows its addresses.
+///
+/// There are two lists of launches, one for passes of one token a sequence, which is replayed as a graph, and one for
+/// prompts. Each is prepared anew where sizes have changed.
+final class CUDAPlan: RunnablePlan {
+    let binding: PlanBinding
+    private let shared: DeviceScratch
+    private let runtime: CUDARuntime
+    private let weights: CUDAWeights
+    private let lists: [LaunchList]
+    private let stream: CUDAStream
+    private let output: CUDAHostMemory?
+    private let faults: CUDAHostMemory
+    private let outputBytes: Size?
+    private let outputTensor: Int
+    private var isSized = false
+    var profile: StepProfile?
+
+    init(_ binding: PlanBinding, _ runtime: CUDARuntime) throws(ApusError) {
+        self.binding = binding
+        self.runtime = runtime
+        let device = runtime.device
+        runtime.kernels.add(binding.engine.kernels)
+        let weights = try runtime.weights(of: binding.engine.weights)
+        self.weights = weights
+        func addresses(_ binding: PlanBinding) -> [UnsafeMutableRawPointer] {
+            binding.places.map { place in
+                switch place {
+                case .weight(let region): weights.address(of: region)
+                case .address(let address): address
+                }
+            }
+        }
+        stream = try CUDAStream(on: device)
+        shared = try DeviceScratch(on: device)
+        var lists: [LaunchList] = []
+        for kind in PassKind.allCases {
+            let plan = kind.fused(binding.plan)
+            let buffers = try BufferPlan(plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
+            let own = PlanBinding(binding, plan: plan, buffers: buffers)
+            let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
+            lists.append(LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime))
+        }
+        self.lists = lists
+        try shared.reserve(lists.flatMap(\.steps).reduce(0) { max($0, $1.scratchBytes) })
+        if let output = binding.plan.outputs.first, binding.plan.tensors[output.tensor].type.element == .f32 {
+            let type = binding.plan.tensors[output.tensor].type
+            guard let most = binding.bounds.upperBound(of: type.elementCount) else {
+                throw ApusError(.internal, "no bound for the size of the logits \(type)")
+            }
+            self.output = try CUDAHostMemory(4 * most, purpose: "logits", on: device)
+            outputBytes = try binding.symbols.size(type.elementCount)
+            outputTensor = output.tensor
+        } else {
+            (self.output, outputBytes, outputTensor) = (nil, nil, 0)
+        }
+        faults = try CUDAHostMemory(4, purpose: "faults", on: device)
+    }
+
+    var plan: Plan { binding.plan }
+
+    var scratchBytes: Int { shared.byteCount }
+
+    func logits() throws(ApusError) -> UnsafeMutablePointer<Float> {
+        guard let output else { throw ApusError(.internal, "the engine's first output is not f32 logits") }
+        return output.base.assumingMemoryBound(to: Float.self)
+    }
+
+    /// The launches for the frame's pass.
+    private var list: LaunchList {
+        let kind = PassKind.of(batch: binding.frame.batch, width: binding.frame.width)
+        return lists.first { $0.kind == kind } ?? lists[0]
+    }
+
+    /// Takes the sizes of the frame's pass.
+    private func updateSizes() throws(ApusError) {
+        let frame = binding.frame
+        guard try binding.update(isFirst: !isSized, free: { frame.value(of: $0) }) else { return }
+        for list in lists { list.noteChanges(binding.symbols) }
+        isSized = true
+        binding.symbols.settle()
+    }
+
+    /// What is launched in the frame's pass, and what is compiled for it.
+    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+        try updateSizes()
+        return try list.outline()
+    }
+
+    func run() throws(ApusError) {
+        let (device, frame) = (runtime.device, binding.frame)
+        try device.activate()
+        try updateSizes()
+        let list = list
+        let (driver, functions) = (device.driver, device.driver.functions)
+        if let mirror = frame.mirror {
+            try driver.check(
+                functions.copy_in(
+                    apus_cu_address(UInt(bitPattern: mirror.base)), frame.bytes.baseAddress, frame.bytes.count,
+                    stream.handle), "copying the inputs")
+        }
+        if profile != nil {
+            try list.runTimed(stream) { profile?.add($1, step: $0) }
+            profile?.endPass()
+        } else {
+            try list.run(stream)
+        }
+        if let output, let outputBytes {
+            try driver.check(
+                functions.copy_out(
+                    output.base, apus_cu_address(UInt(bitPattern: list.context.addresses[outputTensor])),
+                    4 * binding.symbols.value(outputBytes), stream.handle), "copying the logits")
+        }
+        try driver.check(
+            functions.copy_out(faults.base, shared.fault.address, 4, stream.handle), "copying faults")
+        try driver.check(functions.stream_synchronize(stream.handle), "running a pass")
+        let fault = Int(faults.base.load(as: Int32.self))
+        guard fault > 0 else { return }
+        try driver.check(functions.fill(shared.fault.address, 0, 4, stream.handle), "clearing faults")
+        let launch = list.steps[min(fault, list.steps.count) - 1]
+        let name = launch.step.results.first.map { plan.tensors[$0].name } ?? ""
+        throw ApusError(.invalidInput, "\(launch.step.op) (\(name)): \(launch.faultReason)")
+    }
+}
+
+/// What a pass is like.
+enum PassKind: CaseIterable {
+    /// One token of a few sequences: weights are read once, and everything else must stay out of the way.
+    case decode
+    /// Many rows: products of matrices.
+    case prefill
+
+    /// Rows up to which a product is a walk over the weights.
+    static let mostDecodeRows = 8
+
+    /// The plan that computes a plan's results in passes of this kind.
+    func fused(_ plan: Plan) -> Plan {
+        switch self {
+        case .decode: DecodeFusion.fused(plan)
+        case .prefill: PrefillFusion.fused(plan)
+        }
+    }
+
+    /// The largest sizes of a pass of this kind; kernels of few rows compute as many as they are made for.
+    func limits(_ limits: SessionLimits) -> SessionLimits {
+        switch self {
+        case .decode:
+            SessionLimits(
+                batch: Self.rowCount(min(limits.batch, Self.mostDecodeRows)), chunk: 1, capacity: limits.capacity)
+        case .prefill: limits
+        }
+    }
+
+    /// The rows that kernels for few rows are made for: a power of two.
+    static func rowCount(_ rows: Int) -> Int { rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8 }
+
+    static func of(batch: Int, width: Int) -> PassKind {
+        width == 1 && batch <= mostDecodeRows ? .decode : .prefill
+    }
+}

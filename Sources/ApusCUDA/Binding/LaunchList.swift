@@ -1,0 +1,151 @@
+import ApusEngine
+import ApusSupport
+import CApusCUDA
+
+/// The launches of one kind of pass, prepared for the sizes of the last one.
+final class LaunchList {
+    let kind: PassKind
+    let steps: [DeviceStep]
+    let context: DeviceContext
+    private let runtime: CUDARuntime
+    /// For each step, the symbols that its launches follow, by index.
+    private let dependencies: [[Int]]
+    private var prepared: [[Prepared]?]
+    private var graph: CapturedGraph?
+    /// Whether all sizes were the same in the pass before: only then a graph pays.
+    private var isSteady = false
+
+    private enum Prepared {
+        case kernel(PreparedCall)
+        case product(PreparedProduct)
+    }
+
+    private final class CapturedGraph {
+        let graph: CUDAGraph
+        init(_ graph: consuming CUDAGraph) { self.graph = graph }
+    }
+
+    init(
+        _ kind: PassKind, _ steps: [DeviceStep], _ binding: PlanBinding, _ context: DeviceContext,
+        _ runtime: CUDARuntime
+    ) {
+        self.context = context
+        self.kind = kind
+        self.steps = steps
+        self.runtime = runtime
+        prepared = Array(repeating: nil, count: steps.count)
+        // What a fused plan lets a step read, it depends on.
+        let all = binding.dependencies
+        dependencies = steps.map { step in
+            let ignored = Set(binding.symbols.indices(of: step.deviceSymbols))
+            return Array(Set(step.positions.flatMap { all[$0] }).subtracting(ignored)).sorted()
+        }
+    }
+
+    /// Forgets what was prepared for other sizes.
+    func noteChanges(_ symbols: SymbolValues) {
+        for index in steps.indices where symbols.haveChanged(dependencies[index]) {
+            prepared[index] = nil
+            graph = nil
+            isSteady = false
+        }
+    }
+
+    /// Prepares what has no launches for the sizes of the pass.
+    private func prepare() throws(ApusError) {
+        for index in steps.indices where prepared[index] == nil {
+            var list: [Prepared] = []
+            for work in try steps[index].work() {
+                switch work {
+                case .kernel(let call):
+                    let overlaps = kind == .decode && !(index == 0 && list.isEmpty)
+                    list.append(
+                        .kernel(try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
+                case .product(let product):
+                    list.append(.product(try PreparedProduct(product, try runtime.products())))
+                }
+            }
+            prepared[index] = list
+        }
+    }
+
+    private func enqueue(_ list: [Prepared]?, _ stream: apus_cu_stream) throws(ApusError) {
+        for entry in list ?? [] {
+            switch entry {
+            case .kernel(let call): try call.enqueue(stream)
+            case .product(let product): try product.enqueue(stream)
+            }
+        }
+    }
+
+    /// Puts all launches into a stream: as a graph where the sizes have been the same before.
+    func run(_ stream: borrowing CUDAStream) throws(ApusError) {
+        try prepare()
+        if kind == .decode, isSteady, !runtime.device.driver.isNull {
+            if graph == nil {
+                let handle = stream.handle
+                graph = CapturedGraph(
+                    try CUDAGraph(stream, on: runtime.device) { () throws(ApusError) in try enqueueAll(handle) })
+            }
+            if let graph {
+                let driver = runtime.device.driver
+                try driver.check(
+                    driver.functions.graph_launch(graph.graph.handle, stream.handle), "launching a graph")
+                return
+            }
+        }
+        isSteady = true
+        try enqueueAll(stream.handle)
+    }
+
+    /// Puts all launches into a stream, one by one.
+    func enqueueAll(_ stream: apus_cu_stream) throws(ApusError) {
+        for list in prepared { try enqueue(list, stream) }
+    }
+
+    /// Runs all launches one after another with events around each step.
+    func runTimed(
+        _ stream: borrowing CUDAStream, _ note: (Int, Duration) -> Void
+    ) throws(ApusError) {
+        try prepare()
+        let (driver, functions) = (runtime.device.driver, runtime.device.driver.functions)
+        var events: [TimedEvent] = [TimedEvent(try CUDAEvent(on: runtime.device))]
+        try driver.check(functions.event_record(events[0].event.handle, stream.handle), "recording an event")
+        for list in prepared {
+            try enqueue(list, stream.handle)
+            let event = TimedEvent(try CUDAEvent(on: runtime.device))
+            try driver.check(functions.event_record(event.event.handle, stream.handle), "recording an event")
+            events.append(event)
+        }
+        try driver.check(functions.stream_synchronize(stream.handle), "running a pass")
+        for index in steps.indices {
+            var milliseconds: Float = 0
+            try driver.check(
+                functions.event_elapsed(
+                    &milliseconds, events[index].event.handle, events[index + 1].event.handle), "reading an event")
+            note(steps[index].positions.last ?? 0, .seconds(Double(milliseconds) / 1000))
+        }
+    }
+
+    private final class TimedEvent {
+        let event: CUDAEvent
+        init(_ event: consuming CUDAEvent) { self.event = event }
+    }
+
+    /// What is launched at the sizes of the pass, and what is compiled for it.
+    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+        var launches: [String] = []
+        var units: Set<KernelUnit> = []
+        for step in steps {
+            for work in try step.work() {
+                switch work {
+                case .kernel(let call):
+                    launches.append(call.description)
+                    units.insert(call.unit)
+                case .product(let product): launches.append(product.description)
+                }
+            }
+        }
+        return (launches, units)
+    }
+}

@@ -1,0 +1,90 @@
+public import ApusEngine
+import ApusGraph
+public import ApusSupport
+import Dispatch
+import Synchronization
+
+extension CUDABackend {
+    /// Compiles every kernel that a plan may launch, for the device or for the architectures that were asked for.
+    ///
+    /// What these are is asked of the launches themselves, at one size of each kind of pass: no kernel is specialised by
+    /// sizes of a session.
+    /// - Throws: `.notFound` without NVRTC.
+    public func compileKernels(
+        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
+    ) throws(ApusError) -> KernelStore {
+        var store = KernelStore()
+        for architecture in architectures {
+            let units = try Self.units(of: plan, regions, plugins, architecture).sorted { $0.id < $1.id }
+            let images = Mutex<[Result<[UInt8], ApusError>?]>(Array(repeating: nil, count: units.count))
+            let compiler = try KernelCompiler.system()
+            DispatchQueue.concurrentPerform(iterations: units.count) { index in
+                let image = Result { () throws(ApusError) in
+                    try compiler.compile(units[index], for: architecture)
+                }
+                images.withLock { $0[index] = image }
+            }
+            for (unit, image) in zip(units, images.withLock { $0 }) {
+                if let image { store.add(try image.get(), unit.id, for: architecture.description) }
+            }
+        }
+        return store
+    }
+
+    /// What passes of a plan launch.
+    static func units(
+        of plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry, _ architecture: CUDAArchitecture
+    ) throws(ApusError) -> Set<KernelUnit> {
+        var units: Set<KernelUnit> = []
+        var batch = 1
+        var passes = [(1, 64)]
+        while batch <= (plan.hasSymbolicBatch ? AttentionShape.mostBatches : 1) {
+            passes.append((batch, 1))
+            batch *= 2
+        }
+        for (batch, width) in passes {
+            units.formUnion(
+                try outline(of: plan, regions, plugins, architecture, batch: batch, width: width).units)
+        }
+        return units
+    }
+
+    /// What one pass of a plan launches on a GPU of an architecture, as text, and what is compiled for it.
+    static func outline(
+        of plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry, _ architecture: CUDAArchitecture,
+        batch: Int, width: Int
+    ) throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+        let runtime = CUDARuntime(CUDADevice(imitating: architecture))
+        let device = CUDAPlanDevice(runtime: runtime)
+        let limits = SessionLimits(batch: batch, chunk: width, capacity: 2 * width + 254)
+        let info = ModelInfo(
+            modelType: "", vocabularySize: 1, maxPositions: limits.capacity, layerCount: 0, precision: .f32)
+        let engine = Engine(
+            info: info, plan: plan,
+            // Only places are asked of it.
+            weights: try WeightStore(regions: regions, byteCount: WeightStore.byteCount(of: regions)),
+            precision: .f32, plugins: plugins)
+        let frame = try Frame(limits: limits, mirror: device.allocateMirror)
+        var caches: [any DeviceMemory] = []
+        let binding = try PlanBinding(engine, frame: frame, limits: limits, on: device) {
+            name, type throws(ApusError) in
+            guard Bindings.kvCacheLayer(name) != nil else { return nil }
+            let cache = try device.allocate(1, purpose: "the KV cache")
+            caches.append(cache)
+            return cache.base
+        }
+        let bound = try CUDAPlan(binding, runtime)
+        let (tokens, counts) = ([Int32](repeating: 0, count: batch * width), [Int32](repeating: Int32(width), count: batch))
+        let cached = [Int32](repeating: width == 1 ? 64 : 0, count: batch)
+        try tokens.withUnsafeBufferPointer { tokens throws(ApusError) in
+            try counts.withUnsafeBufferPointer { counts throws(ApusError) in
+                try cached.withUnsafeBufferPointer { cached throws(ApusError) in
+                    try frame.load(
+                        tokens: tokens, batch: batch, width: width, newCounts: counts, cachedCounts: cached,
+                        vocabularySize: 1, maxPositions: limits.capacity)
+                }
+            }
+        }
+        return try withExtendedLifetime(caches) { () throws(ApusError) in try bound.outline() }
+    }
+}

@@ -1,0 +1,130 @@
+import ApusSupport
+import CApusCUDA
+
+/// One GPU: what it is, and its primary context.
+final class CUDADevice: @unchecked Sendable {
+    let driver: CUDADriver
+    let ordinal: Int
+    /// The vendor's name.
+    let name: String
+    /// Compute capability, such as 9.0.
+    let capability: (major: Int, minor: Int)
+    /// Streaming multiprocessors.
+    let processorCount: Int
+    /// Bytes of device memory.
+    let byteCount: Int
+    /// Shared memory that a block may ask for.
+    let sharedBytesPerBlock: Int
+    private let device: apus_cu_device
+    private let context: apus_cu_context?
+
+    /// Opens a device.
+    /// - Throws: `.invalidInput` for one that is not there, `.unsupported` for one that is too old.
+    init(_ ordinal: Int, driver: CUDADriver) throws(ApusError) {
+        self.driver = driver
+        self.ordinal = ordinal
+        let count = try driver.deviceCount()
+        guard (0..<count).contains(ordinal) else {
+            throw ApusError(
+                .invalidInput,
+                "device cuda:\(ordinal): this machine has \(count) GPU(s); choose "
+                    + (count == 0 ? "cpu" : count == 1 ? "cuda:0" : "cuda:0 to cuda:\(count - 1)"))
+        }
+        let functions = driver.functions
+        var device: apus_cu_device = 0
+        try driver.check(functions.device_get(&device, Int32(ordinal)), "opening GPU \(ordinal)")
+        var text = [CChar](repeating: 0, count: 128)
+        try driver.check(functions.device_name(&text, 127, device), "asking for the name of GPU \(ordinal)")
+        name = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        func attribute(_ id: Int) throws(ApusError) -> Int {
+            var value: Int32 = 0
+            try driver.check(
+                functions.device_attribute(&value, Int32(id), device), "asking for attribute \(id) of GPU \(ordinal)")
+            return Int(value)
+        }
+        capability = (try attribute(Int(APUS_CU_MAJOR)), try attribute(Int(APUS_CU_MINOR)))
+        processorCount = try attribute(Int(APUS_CU_PROCESSOR_COUNT))
+        sharedBytesPerBlock = try attribute(Int(APUS_CU_SHARED_BYTES_PER_BLOCK_OPTIN))
+        var bytes = 0
+        try driver.check(functions.device_bytes(&bytes, device), "asking for the memory of GPU \(ordinal)")
+        byteCount = bytes
+        guard capability.major >= 8 else {
+            throw ApusError(
+                .unsupported,
+                "GPU \(ordinal) (\(name)) has compute capability \(capability.major).\(capability.minor): expected 8.0 "
+                    + "(Ampere) or newer; choose another device, or --device cpu")
+        }
+        self.device = device
+        var context: apus_cu_context?
+        try driver.check(functions.context_retain(&context, device), "making a context on GPU \(ordinal)")
+        guard let context else { throw ApusError(.internal, "CUDA: GPU \(ordinal) gave no context") }
+        self.context = context
+    }
+
+    /// A device of which nothing is there but its properties: those of the usual GPU of an architecture.
+    init(imitating architecture: CUDAArchitecture) {
+        driver = .null
+        ordinal = 0
+        name = "a GPU of \(architecture)"
+        capability = (architecture.major, architecture.minor)
+        processorCount = architecture.nominalProcessorCount
+        byteCount = 1 << 37
+        // Hopper and Blackwell of data centres have 227 KiB, Ampere of data centres 163, all others 99.
+        sharedBytesPerBlock = [8: architecture.minor == 0 || architecture.minor == 7 ? 163 : 99, 12: 99][architecture.major, default: 227] << 10
+        device = 0
+        var context: apus_cu_context?
+        _ = driver.functions.context_retain(&context, 0)
+        self.context = context
+    }
+
+    deinit { _ = driver.functions.context_release(device) }
+
+    /// The architecture that kernels are compiled for.
+    var architecture: CUDAArchitecture { CUDAArchitecture(major: capability.major, minor: capability.minor) }
+
+    /// Makes the device that of the calling thread; every entry from outside begins with it.
+    func activate() throws(ApusError) {
+        try driver.check(driver.functions.context_set(context), "entering the context of GPU \(ordinal)")
+    }
+
+    /// Bytes of device memory that nobody has.
+    func freeBytes() throws(ApusError) -> Int {
+        var (free, total) = (0, 0)
+        try driver.check(driver.functions.memory_info(&free, &total), "asking for free memory")
+        return free
+    }
+}
+
+/// A GPU architecture as kernels are compiled for it.
+public struct CUDAArchitecture: Sendable, Hashable, CustomStringConvertible {
+    /// Compute capability.
+    public let major: Int
+    /// Compute capability behind the point.
+    public let minor: Int
+
+    /// Names an architecture by its compute capability.
+    public init(major: Int, minor: Int) {
+        self.major = major
+        self.minor = minor
+    }
+
+    /// The architectures that kernels are written and compiled for.
+    public static let all = [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0)].map {
+        CUDAArchitecture(major: $0.0, minor: $0.1)
+    }
+
+    /// The reference: H100 and H200.
+    public static let hopper = CUDAArchitecture(major: 9, minor: 0)
+
+    /// Reads what ``description`` writes, also without the `a`.
+    public init?(_ text: String) {
+        guard text.hasPrefix("sm_") else { return nil }
+        var digits = text.dropFirst(3)
+        if digits.hasSuffix("a") { digits = digits.dropLast() }
+        guard let number = Int(digits), number >= 80 else { return nil }
+        self.init(major: number / 10, minor: number % 10)
+    }
+
+    /// As in `sm_90a`: Hopper's own instructions are part of its target.
+    public var description: String { "sm_\(major)\(minor)" + ((major, minor) == (9, 0) ? "a" : "") }
+}

@@ -1,0 +1,198 @@
+#pragma once
+// The inner step of attention_decode: 16 keys, a granule, times up to 8 query heads, from registers.
+//
+// Lane l = 4g + t of a warp. Of K it holds rows g and g + 8, of each 32 columns the 8 from 8t on; of V rows 2t, 2t + 1,
+// 2t + 8 and 2t + 9, of each 64 columns the 8 from 8g on. Each is one load of 8 elements. Scores and weights of keys g
+// and g + 8 and heads 2t and 2t + 1 are s[0…3]: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). Outputs of these
+// two heads and columns 64c + 8g + 2j + i are result[c][j][2i] and [2i + 1].
+
+constexpr int D = HEAD_DIM, GRANULE = 16;
+constexpr int K_CHUNKS = (D + 31) / 32, V_CHUNKS = (D + 63) / 64;
+
+/// What the tensor cores multiply. A cache in FP32 goes in as a sum of three bfloat16 planes, INT8 codes fit in one.
+template <typename C> struct Multiplied {
+    typedef bfloat_t type;
+};
+template <> struct Multiplied<half_t> {
+    typedef half_t type;
+};
+typedef Multiplied<CACHE_T>::type element_t;
+constexpr bool IS_WIDE = sizeof(CACHE_T) == 4, IS_QUANTIZED = sizeof(CACHE_T) == 1;
+constexpr int PLANES = IS_WIDE ? 3 : 1;
+constexpr int Q_PLANES = IS_WIDE ? 3 : 2;
+/// 32-bit words of Q in shared memory: of each 16 columns and lane the planes' pairs of words.
+constexpr int Q_WORDS = K_CHUNKS * 2 * 32 * Q_PLANES * 2;
+
+/// Eight elements of a row, as they are stored.
+struct Eight {
+    unsigned w[2 * sizeof(CACHE_T)];
+};
+
+struct Granule {
+    Eight k[K_CHUNKS][2], v[V_CHUNKS][4];
+    float k_scale[2], v_scale[2];  ///< of keys g and g + 8 (INT8)
+};
+
+/// Rows of K or V of one head.
+struct Rows {
+    const CACHE_T *head;
+    int stride;
+    const float *scales;
+    int from, end;  ///< Others are not read, they become zeros.
+
+    __device__ __forceinline__ Eight load(int key, int d) const {
+        Eight x;
+        if (key >= from && key < end && d < D) {
+            const CACHE_T *p = head + (long long)key * stride + d;
+            if constexpr (IS_QUANTIZED) {
+                asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v2.u32 {%0, %1}, [%2];"
+                             : "=r"(x.w[0]), "=r"(x.w[1])
+                             : "l"(p));
+            } else {
+#pragma unroll
+                for (int i = 0; i < (int)sizeof(CACHE_T) / 2; i++) {
+                    const uint4 v = load_streamed((const uint4 *)p + i);
+                    x.w[4 * i] = v.x, x.w[4 * i + 1] = v.y, x.w[4 * i + 2] = v.z, x.w[4 * i + 3] = v.w;
+                }
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < 2 * (int)sizeof(CACHE_T); i++) x.w[i] = 0;
+        }
+        return x;
+    }
+    __device__ __forceinline__ float scale(int key) const {
+        float x = 0;
+        if (key >= from && key < end) asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(x) : "l"(scales + key));
+        return x;
+    }
+};
+
+__device__ __forceinline__ void load_keys(Granule &to, const Rows &rows, int key, int g, int t) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+#pragma unroll
+        for (int c = 0; c < K_CHUNKS; c++) to.k[c][r] = rows.load(key + g + 8 * r, 32 * c + 8 * t);
+        if constexpr (IS_QUANTIZED) to.k_scale[r] = rows.scale(key + g + 8 * r);
+    }
+}
+
+/// The row of V that is the i-th of a lane.
+__device__ __forceinline__ int value_row(int i, int t) { return 2 * t + i % 2 + i / 2 * 8; }
+
+__device__ __forceinline__ void load_values(Granule &to, const Rows &rows, int key, int g, int t) {
+#pragma unroll
+    for (int c = 0; c < V_CHUNKS; c++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) to.v[c][i] = rows.load(key + value_row(i, t), 64 * c + 8 * g);
+    }
+    if constexpr (IS_QUANTIZED) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) to.v_scale[r] = rows.scale(key + g + 8 * r);
+    }
+}
+
+/// Two codes, in the low bytes of the halves of a word, as bfloat16: (128 + low 7 bits) - (128 or, if negative, 256).
+__device__ __forceinline__ unsigned widen_codes(unsigned codes) {
+    const unsigned low = codes & 0x007f007fu | 0x43004300u, sign = codes & 0x00800080u | 0x43004300u;
+    unsigned x;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(x) : "r"(sign), "r"(0xbf80bf80u), "r"(low));
+    return x;
+}
+
+/// Splits two numbers into a sum of planes, each rounded from what the planes before it left.
+template <int N> __device__ __forceinline__ void split(float x, float y, unsigned (&planes)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        planes[i] = pack2<element_t>(x, y);
+        const float2 done = unpack2<element_t>(planes[i]);
+        x -= done.x, y -= done.y;
+    }
+}
+
+/// Eight elements as pairs for the tensor cores.
+__device__ __forceinline__ void planes_of(const Eight &x, unsigned (&planes)[4][PLANES]) {
+    if constexpr (IS_QUANTIZED) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            planes[i][0] = widen_codes(__byte_perm(x.w[i / 2], 0, i % 2 == 0 ? 0x4140 : 0x4342));
+        }
+    } else if constexpr (IS_WIDE) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) split(__uint_as_float(x.w[2 * i]), __uint_as_float(x.w[2 * i + 1]), planes[i]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++) planes[i][0] = x.w[i];
+    }
+}
+
+/// s = K·Q^T of a granule; `q` is Q in shared memory.
+__device__ __forceinline__ void scores_of(const Granule &granule, const uint2 *q, int lane, float (&s)[4]) {
+    // Several chains of sums: each product waits for the one before it.
+    float sums[4][4] = {};
+#pragma unroll
+    for (int c = 0; c < K_CHUNKS; c++) {
+        unsigned low[4][PLANES], high[4][PLANES];
+        planes_of(granule.k[c][0], low);
+        planes_of(granule.k[c][1], high);
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            uint2 b[Q_PLANES];
+            if constexpr (Q_PLANES == 2) {
+                const uint4 both = ((const uint4 *)q)[(2 * c + h) * 32 + lane];
+                b[0] = make_uint2(both.x, both.y), b[1] = make_uint2(both.z, both.w);
+            } else {
+#pragma unroll
+                for (int i = 0; i < Q_PLANES; i++) b[i] = q[((2 * c + h) * 32 + lane) * Q_PLANES + i];
+            }
+#pragma unroll
+            for (int p = 0; p < PLANES; p++) {
+#pragma unroll
+                for (int i = 0; i < Q_PLANES - p; i++) {
+                    multiply<element_t>(
+                        sums[2 * h + (p + i > 0)], low[2 * h][p], high[2 * h][p], low[2 * h + 1][p], high[2 * h + 1][p],
+                        b[i].x, b[i].y);
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) s[i] = (sums[0][i] + sums[2][i]) + (sums[1][i] + sums[3][i]);
+}
+
+/// The pairs of a matrix whose pairs run along rows, as pairs along columns.
+__device__ __forceinline__ unsigned transposed(unsigned pairs) {
+    unsigned x;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(x) : "r"(pairs));
+    return x;
+}
+
+/// result += V^T·P^T of a granule.
+__device__ __forceinline__ void add_values(
+    const Granule &granule, const float (&weights)[4], float (&result)[V_CHUNKS][4][4]) {
+    unsigned low[Q_PLANES], high[Q_PLANES];
+    split(weights[0], weights[1], low);
+    split(weights[2], weights[3], high);
+#pragma unroll
+    for (int i = 0; i < Q_PLANES; i++) low[i] = transposed(low[i]), high[i] = transposed(high[i]);
+#pragma unroll
+    for (int c = 0; c < V_CHUNKS; c++) {
+        unsigned rows[4][4][PLANES];
+#pragma unroll
+        for (int i = 0; i < 4; i++) planes_of(granule.v[c][i], rows[i]);
+#pragma unroll
+        for (int p = 0; p < PLANES; p++) {
+#pragma unroll
+            for (int i = 0; i < Q_PLANES - p; i++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    multiply<element_t>(
+                        result[c][j], __byte_perm(rows[0][j][p], rows[1][j][p], 0x5410),
+                        __byte_perm(rows[0][j][p], rows[1][j][p], 0x7632),
+                        __byte_perm(rows[2][j][p], rows[3][j][p], 0x5410),
+                        __byte_perm(rows[2][j][p], rows[3][j][p], 0x7632), low[i], high[i]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+// rope_kv: first half of the attention plugin for more than one new token a sequence.
+//
+// Of each new token it norms (QK_NORM) and turns Q and K, writes K and V to the cache and the turned Q to scratch:
+//   x      = packed_qkv[b, s, head]                      Q heads, then K heads, then V heads
+//   x      = x / sqrt(mean(x^2) + eps) * norm            Q and K
+//   y[i]   = x[i]·cos[i] - x[i + R/2]·sin[i]             Q and K, i < R/2; dims from R on stay
+//   y[i+R/2] = x[i + R/2]·cos[i] + x[i]·sin[i]
+// Token s of sequence b goes to slot first(b) + s and turns by that position, in a tree by positions[b, s]. Rows of
+// padding (s >= count(b), or position -1) leave the cache alone and get a Q of zeros, so that no garbage goes on.
+// A warp handles a head of a token: sums stay inside it. Bound by memory: each number is read once and written once.
+//
+// Macros
+//   CACHE_T             T, type of the cache: float, half_t, bfloat_t, or signed char for INT8
+//   Q_T                 type of q_out: float, half_t, bfloat_t
+//   HEAD_DIM            D
+//   ROTARY_DIM          R, even, 0…D
+//   Q_HEADS, KV_HEADS   HQ, HKV
+//   QK_NORM             1: q_norm and k_norm are there, else 0
+// With signed char a head of the cache is C·D codes and behind them C scales, one f32 a token (D + 4 bytes a token):
+// scale = max|x| / 127, code = x·(1 / scale) rounded to nearest even; a row with a NaN gets a NaN as scale.
+//
+// Launch: grid (S, Y, B), block 128, no dynamic shared memory. Y: 1 where S·B fills the GPU, else up to
+// ceil((HQ + 2·HKV) / 4), among which the heads are dealt out.
+//
+// Arguments
+//   packed_qkv f32[B, S, (HQ + 2·HKV)·D]; cache T[B, 2, HKV, C, D] (signed char: [B, 2, HKV, C, D + 4]);
+//   rope f32[rope_batches, rope_rows, R]; lengths i32[B], starts i32[B] or null, totals: see span_of;
+//   positions i32[B, S] of a tree, else null; q_norm, k_norm f32[D] or null; q_out Q_T[B, S, HQ, D];
+//   capacity C; eps of the norms.
+
+#include "attention.cuh"
+
+#if !defined(CACHE_T) || !defined(Q_T) || !defined(HEAD_DIM) || !defined(ROTARY_DIM)
+#error "rope_kv needs CACHE_T, Q_T, HEAD_DIM, ROTARY_DIM"
+#endif
+#if !defined(Q_HEADS) || !defined(KV_HEADS) || !defined(QK_NORM)
+#error "rope_kv needs Q_HEADS, KV_HEADS, QK_NORM"
+#endif
+
+constexpr int D = HEAD_DIM, R = ROTARY_DIM, HQ = Q_HEADS, HKV = KV_HEADS, WARPS = 4;
+/// Elements that a lane holds side by side: no such run may straddle the halves of a pair.
+constexpr int RUN = D % 128 == 0 && R / 2 % 4 == 0 ? 4 : D % 2 == 0 && R / 2 % 2 == 0 ? 2 : 1;
+constexpr int RUNS = (D + 32 * RUN - 1) / (32 * RUN);
+constexpr bool IS_QUANTIZED = sizeof(CACHE_T) == 1;
+
+template <typename E> __device__ __forceinline__ void store_run(E *p, const float (&x)[RUN]) {
+    if constexpr (RUN == 1) {
+        p[0] = from_float<E>(x[0]);
+    } else if constexpr (sizeof(E) == 4) {
+        if constexpr (RUN == 4) *(float4 *)p = make_float4(x[0], x[1], x[2], x[3]);
+        else *(float2 *)p = make_float2(x[0], x[1]);
+    } else {
+        if constexpr (RUN == 4) *(uint2 *)p = make_uint2(pack2<E>(x[0], x[1]), pack2<E>(x[2], x[3]));
+        else *(unsigned *)p = pack2<E>(x[0], x[1]);
+    }
+}
+
+__device__ __forceinline__ void load_run(const float *p, float (&x)[RUN]) {
+    if constexpr (RUN == 4) {
+        const float4 v = *(const float4 *)p;
+        x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
+    } else if constexpr (RUN == 2) {
+        const float2 v = *(const float2 *)p;
+        x[0] = v.x, x[1] = v.y;
+    } else {
+        x[0] = p[0];
+    }
+}
+
+/// Writes a row to slot `slot` of a head of the cache.
+__device__ __forceinline__ void write_row(
+    CACHE_T *head, int slot, int capacity, const float (&x)[RUNS][RUN], int lane) {
+    if constexpr (!IS_QUANTIZED) {
+#pragma unroll
+        for (int j = 0; j < RUNS; j++) {
+            const int d = (32 * j + lane) * RUN;
+            if (d < D) store_run(head + (long long)slot * D + d, x[j]);
+        }
+    } else {
+        float largest = 0;
+        bool is_nan = false;
+#pragma unroll
+        for (int j = 0; j < RUNS; j++) {
+#pragma unroll
+            for (int i = 0; i < RUN; i++) {
+                largest = fmaxf(largest, fabsf(x[j][i]));
+                is_nan |= x[j][i] != x[j][i];
+            }
+        }
+        largest = warp_max(largest);
+        const float scale = __any_sync(0xffffffffu, is_nan) ? __int_as_float(0x7fc00000) : __fdiv_rn(largest, 127.0f);
+        const float inverse = scale == 0 ? 0 : __fdiv_rn(1.0f, scale);
+#pragma unroll
+        for (int j = 0; j < RUNS; j++) {
+            const int d = (32 * j + lane) * RUN;
+#pragma unroll
+            for (int i = 0; i < RUN; i++) {
+                const float code = rintf(__fmul_rn(x[j][i], inverse));
+                if (d < D) ((signed char *)head)[(long long)slot * D + d + i] = (signed char)(fabsf(code) <= 128 ? (int)code : -128);
+            }
+        }
+        if (lane == 0) ((float *)(head + (long long)capacity * D))[slot] = scale;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
+    const float *packed_qkv, CACHE_T *cache, const float *rope, const int *lengths, const int *starts,
+    const int *positions, const float *q_norm, const float *k_norm, Q_T *q_out, int capacity, int rope_rows,
+    int rope_batches, int totals, float eps) {
+    wait_for_previous();
+    let_next_start();
+    const int s = blockIdx.x, b = blockIdx.z, rows = gridDim.x;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const long long token = (long long)b * rows + s;
+    const AttentionSpan span = span_of(b, lengths, 1, starts, totals, rows, capacity);
+    const int slot = span.first + s;
+    int position = s < span.count && slot >= 0 ? slot : -1;
+    if (positions != nullptr && position >= 0) position = positions[token];
+    const bool is_token = position >= 0;
+
+    // Turns are the same for all heads of a token.
+    float cosine[RUNS][RUN], sine[RUNS][RUN];
+    const float *table =
+        rope + ((long long)(rope_batches == 1 ? 0 : b) * rope_rows + min(max(position, 0), rope_rows - 1)) * R;
+#pragma unroll
+    for (int j = 0; j < RUNS; j++) {
+        const int d = (32 * j + lane) * RUN;
+#pragma unroll
+        for (int i = 0; i < RUN; i++) {
+            const bool turns = is_token && d + i < R;
+            const int pair = d + i < R / 2 ? d + i : d + i - R / 2;
+            cosine[j][i] = turns ? table[pair] : 1;
+            // The first half of a pair loses what the second gains.
+            sine[j][i] = turns ? (d + i < R / 2 ? -table[pair + R / 2] : table[pair + R / 2]) : 0;
+        }
+    }
+
+    for (int head = blockIdx.y * WARPS + warp; head < HQ + 2 * HKV; head += gridDim.y * WARPS) {
+        const bool is_query = head < HQ, is_value = head >= HQ + HKV;
+        if (!is_token && !is_query) continue;
+        float x[RUNS][RUN];
+#pragma unroll
+        for (int j = 0; j < RUNS; j++) {
+#pragma unroll
+            for (int i = 0; i < RUN; i++) x[j][i] = 0;
+        }
+        if (is_token) {
+            const float *row = packed_qkv + (token * (HQ + 2 * HKV) + head) * D;
+            float other[RUNS][RUN];
+#pragma unroll
+            for (int j = 0; j < RUNS; j++) {
+                const int d = (32 * j + lane) * RUN;
+#pragma unroll
+                for (int i = 0; i < RUN; i++) other[j][i] = 0;
+                if (d < D) load_run(row + d, x[j]);
+                if (d < R && !is_value) load_run(row + (d < R / 2 ? d + R / 2 : d - R / 2), other[j]);
+            }
+#if QK_NORM
+            if (!is_value) {
+                const float *norm = is_query ? q_norm : k_norm;
+                float sum = 0;
+#pragma unroll
+                for (int j = 0; j < RUNS; j++) {
+#pragma unroll
+                    for (int i = 0; i < RUN; i++) sum += x[j][i] * x[j][i];
+                }
+                const float inverse = 1 / sqrtf(warp_sum(sum) / D + eps);
+#pragma unroll
+                for (int j = 0; j < RUNS; j++) {
+                    const int d = (32 * j + lane) * RUN;
+#pragma unroll
+                    for (int i = 0; i < RUN; i++) {
+                        const int partner = d < R / 2 ? d + i + R / 2 : d + i - R / 2;
+                        if (d < D) x[j][i] *= inverse * norm[d + i];
+                        if (d < R) other[j][i] *= inverse * norm[partner];
+                    }
+                }
+            }
+#endif
+            if (!is_value) {
+#pragma unroll
+                for (int j = 0; j < RUNS; j++) {
+#pragma unroll
+                    for (int i = 0; i < RUN; i++) {
+                        // Rounded after each product, as on processors, so that codes of INT8 caches agree.
+                        const float turned = __fmul_rn(other[j][i], sine[j][i]);
+                        x[j][i] = __fadd_rn(__fmul_rn(x[j][i], cosine[j][i]), turned);
+                    }
+                }
+            }
+        }
+        if (is_query) {
+            Q_T *y = q_out + (token * HQ + head) * D;
+#pragma unroll
+            for (int j = 0; j < RUNS; j++) {
+                const int d = (32 * j + lane) * RUN;
+                if (d < D) store_run(y + d, x[j]);
+            }
+        } else {
+            const int plane = is_value ? 1 : 0, kv_head = head - HQ - plane * HKV;
+            const long long head_size = (long long)capacity * (IS_QUANTIZED ? D + 4 : D);
+            write_row(cache + (((long long)b * 2 + plane) * HKV + kv_head) * head_size, slot, capacity, x, lane);
+        }
+    }
+}

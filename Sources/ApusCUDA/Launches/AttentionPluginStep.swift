@@ -1,0 +1,135 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+
+/// The AttentionPlugin on a GPU: one launch for a single new token a sequence, two for more.
+final class AttentionPluginStep: DeviceStep {
+    static let kind = StepKind(
+        KernelEntry(op: "attention_plugin", kernel: "cuda.attention_plugin", inPlace: [1: 1]) { query in
+            guard query.operands[0]?.element == .f32 else { return "packed_qkv is not f32" }
+            guard let cache = query.operands[1]?.element, cache.isFloat || cache == .i8 else {
+                return "the KV cache is neither floating-point nor i8"
+            }
+            for norm in query.operands.dropFirst(5).prefix(2) where norm.map({ $0.element != .f32 }) == true {
+                return "the norm of q and k is not f32"
+            }
+            return nil
+        }
+    ) { step, context throws(ApusError) in try AttentionPluginStep(step, context) }
+
+    private let context: DeviceContext
+    private let qkv: TensorView
+    private let cache: TensorView
+    private let lengths: TensorView
+    private let rope: TensorView
+    private let starts: TensorView
+    private let norms: (q: TensorView, k: TensorView)?
+    private let tree: (bits: TensorView, positions: TensorView)?
+    private let out: TensorView
+    private let shape: AttentionShape
+    private let mostTokens: Int
+    private let counters: UnsafeMutableRawPointer
+
+    init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
+        self.context = context
+        qkv = try context.view(step.operands[0])
+        cache = try context.view(step.operands[1])
+        lengths = try context.view(step.operands[2])
+        rope = try context.view(step.operands[3])
+        starts = try context.view(step.operands[4])
+        if let q = try context.optionalView(step, 5), let k = try context.optionalView(step, 6) {
+            norms = (q, k)
+        } else {
+            norms = nil
+        }
+        if let bits = try context.optionalView(step, 7), let positions = try context.optionalView(step, 8) {
+            tree = (bits, positions)
+        } else {
+            tree = nil
+        }
+        out = try context.view(step.results[0])
+        shape = AttentionShape(
+            heads: step.int("num_q_heads"), kvHeads: step.int("num_kv_heads"), size: step.int("head_size"),
+            cache: cache.element, scale: Float(step.float("attention_scale")),
+            softcap: Float(step.float("softcap")), window: step.int("sliding_window_size"))
+        let batch = try context.most(qkv.type.shape[0])
+        mostTokens = batch * (try context.most(qkv.type.shape[1]))
+        counters = try context.takeCounters(shape.counterCount(batch: batch))
+        super.init(step)
+    }
+
+    /// The type that the rotated queries are handed on in: as wide as the keys they meet.
+    private var queryElement: ElementType { shape.cache.isFloat ? shape.cache : .f32 }
+
+    override var scratchBytes: Int {
+        max(
+            mostTokens * shape.heads * shape.size * queryElement.byteCount,
+            shape.scratchBytes(batch: context.limits.batch, context))
+    }
+
+    override func work() throws(ApusError) -> [DeviceWork] {
+        let (batch, tokens) = (qkv.size(0), qkv.size(1))
+        guard batch > 0, tokens > 0 else { return [] }
+        return tokens == 1 && tree == nil ? [.kernel(decode(batch))] : try chunk(batch, tokens)
+    }
+
+    private var capacity: Int { cache.size(3) }
+
+    private func decode(_ batch: Int) -> KernelCall {
+        let split = shape.split(batch: batch, capacity: capacity, context)
+        var macros = shape.macros.merging(split.macros) { $1 }
+        macros["PLUGIN"] = "1"
+        macros["OUT_T"] = out.element.kernelType
+        macros["ROTARY_DIM"] = "\(rope.size(2))"
+        macros["QK_NORM"] = norms == nil ? "0" : "1"
+        return KernelCall(
+            KernelUnit("attention_decode", macros), "attention_decode",
+            grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
+            [
+                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer), .pointer(norms?.q.pointer),
+                .pointer(norms?.k.pointer), .int32(rope.size(1)), .int32(rope.size(0)),
+                .float(Float(step.float("qk_norm_eps"))), .int32(capacity), .pointer(lengths.pointer), .int32(1),
+                .int32(0), .pointer(out.pointer), .pointer(context.scratch()), .pointer(counters),
+                .int32(shape.window), .float(shape.scale), .float(shape.softcap),
+            ])
+    }
+
+    /// Rotates and caches the new tokens, then attends.
+    private func chunk(_ batch: Int, _ tokens: Int) throws(ApusError) -> [DeviceWork] {
+        let (heads, kvHeads, size) = (shape.heads, shape.kvHeads, shape.size)
+        // A tree of one token gives the KV length after the step, as all steps of one token do.
+        let totals = tree != nil && tree?.positions.size(1) == tokens ? 1 : 0
+        let startPointer: UnsafeRawPointer? = starts.count == 0 ? nil : UnsafeRawPointer(starts.pointer)
+        let rotate = KernelCall(
+            KernelUnit(
+                "rope_kv",
+                [
+                    "CACHE_T": shape.cache.kernelType, "Q_T": queryElement.kernelType, "HEAD_DIM": "\(size)",
+                    "ROTARY_DIM": "\(rope.size(2))", "Q_HEADS": "\(heads)", "KV_HEADS": "\(kvHeads)",
+                    "QK_NORM": norms == nil ? "0" : "1",
+                ]), "rope_kv",
+            grid: .init(
+                tokens, min((heads + 2 * kvHeads + 3) / 4, max(1, 4 * context.processorCount / (tokens * batch))), batch),
+            block: .init(128),
+            [
+                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer), .pointer(lengths.pointer),
+                .pointer(startPointer), .pointer(totals == 1 ? tree?.positions.pointer : nil),
+                .pointer(norms?.q.pointer), .pointer(norms?.k.pointer), .pointer(context.scratch()), .int32(capacity),
+                .int32(rope.size(1)), .int32(rope.size(0)), .int32(totals), .float(Float(step.float("qk_norm_eps"))),
+            ])
+        let row = AttentionCacheRows.size(shape.cache, headSize: size)
+        let keys = AttentionOperands(
+            q: UnsafeRawPointer(context.scratch()), queryElement: queryElement, k: UnsafeRawPointer(cache.pointer),
+            v: UnsafeRawPointer(cache.pointer + kvHeads * capacity * row * shape.cache.byteCount), out: out.pointer,
+            outElement: out.element,
+            strides: [
+                tokens * heads * size, size, heads * size, 2 * kvHeads * capacity * row, capacity * row, size,
+                2 * kvHeads * capacity * row, capacity * row, size, tokens * heads * size, size, heads * size,
+            ],
+            scaleOffset: capacity * size, lengths: UnsafeRawPointer(lengths.pointer), lengthStride: 1,
+            starts: startPointer, totals: totals, batch: batch, rows: tokens, keys: capacity, isCausal: true,
+            tree: totals == 1
+                ? tree.map { (UnsafeRawPointer($0.bits.pointer), UnsafeRawPointer($0.positions.pointer)) } : nil)
+        return [.kernel(rotate), .kernel(shape.call(keys, mask: nil, context))]
+    }
+}

@@ -1,0 +1,68 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+
+/// A product of a few rows with a stored matrix, with the norm before it and the gate, bias or residual after it.
+///
+/// Operands x, w, bias, residual, norm weight, norm bias; see ``DecodeFusion``.
+final class GemvStep: DeviceStep {
+    static let kind = StepKind(KernelEntry(op: "gemv", kernel: "cuda.gemv")) { step, context throws(ApusError) in
+        try GemvStep(step, context)
+    }
+
+    private let context: DeviceContext
+    private let (x, w, y): (TensorView, TensorView, TensorView)
+    private let (bias, residual): (TensorView?, TensorView?)
+    private let norm: (weight: TensorView, bias: TensorView?)?
+    private let isGated: Bool
+    private let (n, k): (Int, Int)
+    private let rowCount: Size
+
+    init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
+        self.context = context
+        (x, w) = (try context.view(step.operands[0]), try context.view(step.operands[1]))
+        y = try context.view(step.results[0])
+        (bias, residual) = (try context.optionalView(step, 2), try context.optionalView(step, 3))
+        if let weight = try context.optionalView(step, 4) {
+            norm = (weight, try context.optionalView(step, 5))
+        } else {
+            norm = nil
+        }
+        isGated = step.bool("gated")
+        n = (w.type.shape[0].constant ?? 0) / (isGated ? 2 : 1)
+        k = w.type.shape[1].constant ?? 0
+        rowCount = try context.size(Dimension.product(x.type.shape.dropLast()))
+        super.init(step)
+    }
+
+    private var macros: [String: String] {
+        [
+            "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)", "HEAD": "0",
+            "GATED": isGated ? "1" : "0", "HAS_BIAS": bias == nil ? "0" : "1",
+            "HAS_RESIDUAL": residual == nil ? "0" : "1",
+            "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
+        ]
+    }
+
+    override func work() throws(ApusError) -> [DeviceWork] {
+        let tokens = context.symbols.value(rowCount)
+        guard tokens > 0, n > 0 else { return [] }
+        let rows = PassKind.rowCount(tokens)
+        let (bytes, parts) = (w.element.byteCount, isGated ? 2 : 1)
+        let shape = GemvShape(
+            n: n, k: k, elementBytes: bytes, parts: parts, rows: rows, processors: context.nominalProcessorCount)
+        var macros = macros.merging(shape.macros) { $1 }
+        macros["ROWS"] = "\(rows)"
+        return [
+            .kernel(
+                KernelCall(
+                    KernelUnit("gemv", macros), "gemv", grid: .init(shape.grid), block: .init(GemvShape.threads),
+                    sharedBytes: shape.sharedBytes(k: k, elementBytes: bytes, parts: parts, rows: rows),
+                    [
+                        .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
+                        .pointer(residual?.pointer), .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
+                        .float(norm == nil ? 0 : Float(step.float("eps"))),
+                    ]))
+        ]
+    }
+}

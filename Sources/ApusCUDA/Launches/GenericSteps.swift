@@ -1,0 +1,4 @@
+extension StepKind {
+    /// Kernels that serve any strided tensors.
+    static let genericKinds: [StepKind] = []
+}
