@@ -5,8 +5,40 @@
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
+static const char advance_cu[] = {
+#embed "../ApusCUDA/Kernels/advance.cu"
+    , 0};
+
+static const char argmax_cu[] = {
+#embed "../ApusCUDA/Kernels/argmax.cu"
+    , 0};
+
+static const char attention_decode_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_decode.cu"
+    , 0};
+
+static const char attention_prefill_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_prefill.cu"
+    , 0};
+
+static const char attention_rows_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_rows.cu"
+    , 0};
+
 static const char embedding_cu[] = {
 #embed "../ApusCUDA/Kernels/embedding.cu"
+    , 0};
+
+static const char gemv_cu[] = {
+#embed "../ApusCUDA/Kernels/gemv.cu"
+    , 0};
+
+static const char int4_groupwise_gemm_cu[] = {
+#embed "../ApusCUDA/Kernels/int4_groupwise_gemm.cu"
+    , 0};
+
+static const char int8_linear_cu[] = {
+#embed "../ApusCUDA/Kernels/int8_linear.cu"
     , 0};
 
 static const char norm_cu[] = {
@@ -17,12 +49,44 @@ static const char read_cu[] = {
 #embed "../ApusCUDA/Kernels/read.cu"
     , 0};
 
+static const char rope_kv_cu[] = {
+#embed "../ApusCUDA/Kernels/rope_kv.cu"
+    , 0};
+
 static const char round_cu[] = {
 #embed "../ApusCUDA/Kernels/round.cu"
     , 0};
 
+static const char sample_cu[] = {
+#embed "../ApusCUDA/Kernels/sample.cu"
+    , 0};
+
 static const char swiglu_cu[] = {
 #embed "../ApusCUDA/Kernels/swiglu.cu"
+    , 0};
+
+static const char attention_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention.cuh"
+    , 0};
+
+static const char attention_granule_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention_granule.cuh"
+    , 0};
+
+static const char attention_newest_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention_newest.cuh"
+    , 0};
+
+static const char gemv_cuh[] = {
+#embed "../ApusCUDA/Kernels/gemv.cuh"
+    , 0};
+
+static const char quantized_cuh[] = {
+#embed "../ApusCUDA/Kernels/quantized.cuh"
+    , 0};
+
+static const char quantized_gemv_cuh[] = {
+#embed "../ApusCUDA/Kernels/quantized_gemv.cuh"
     , 0};
 
 static const char strided_cuh[] = {
@@ -34,11 +98,27 @@ static const char types_cuh[] = {
     , 0};
 
 static const apus_kernel_source sources[] = {
+    {"advance.cu", advance_cu},
+    {"argmax.cu", argmax_cu},
+    {"attention_decode.cu", attention_decode_cu},
+    {"attention_prefill.cu", attention_prefill_cu},
+    {"attention_rows.cu", attention_rows_cu},
     {"embedding.cu", embedding_cu},
+    {"gemv.cu", gemv_cu},
+    {"int4_groupwise_gemm.cu", int4_groupwise_gemm_cu},
+    {"int8_linear.cu", int8_linear_cu},
     {"norm.cu", norm_cu},
     {"read.cu", read_cu},
+    {"rope_kv.cu", rope_kv_cu},
     {"round.cu", round_cu},
+    {"sample.cu", sample_cu},
     {"swiglu.cu", swiglu_cu},
+    {"attention.cuh", attention_cuh},
+    {"attention_granule.cuh", attention_granule_cuh},
+    {"attention_newest.cuh", attention_newest_cuh},
+    {"gemv.cuh", gemv_cuh},
+    {"quantized.cuh", quantized_cuh},
+    {"quantized_gemv.cuh", quantized_gemv_cuh},
     {"strided.cuh", strided_cuh},
     {"types.cuh", types_cuh},
 };
