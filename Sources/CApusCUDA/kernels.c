@@ -9,6 +9,10 @@ static const char advance_cu[] = {
 #embed "../ApusCUDA/Kernels/advance.cu"
     , 0};
 
+static const char argmax_cu[] = {
+#embed "../ApusCUDA/Kernels/argmax.cu"
+    , 0};
+
 static const char attention_decode_cu[] = {
 #embed "../ApusCUDA/Kernels/attention_decode.cu"
     , 0};
@@ -151,6 +155,7 @@ static const char types_cuh[] = {
 
 static const apus_kernel_source sources[] = {
     {"advance.cu", advance_cu},
+    {"argmax.cu", argmax_cu},
     {"attention_decode.cu", attention_decode_cu},
     {"attention_prefill.cu", attention_prefill_cu},
     {"attention_rows.cu", attention_rows_cu},

@@ -6,7 +6,7 @@ package import ApusSupport
 /// Rows that agree run in one pass if the plan's batch is symbolic; others run one by one, each on its own part of
 /// the caches. A cache that is updated in place has one buffer. Of any other, the update goes to a second buffer, and
 /// the two change places after each pass, so that nothing is copied but what the plan itself copies.
-package final class StaticCacheExecutor: ProfilingExecutor {
+package final class StaticCacheExecutor: ProfilingExecutor, TokenLoopExecutor {
     package let limits: SessionLimits
     package let vocabularySize: Int
     private let maxPositions: Int
@@ -200,6 +200,21 @@ package final class StaticCacheExecutor: ProfilingExecutor {
         output.copyLastTokens(of: frame, to: logits + row * vocabularySize)
         for index in row..<row + batch where changesBuffers { isSwapped[index].toggle() }
         return output.allTokens(of: frame)
+    }
+
+    /// A loop needs all of its rows in one place of the caches: a single one whose cache is updated in place.
+    package func canLoop(_ request: TokenLoopRequest) -> Bool {
+        guard request.tokens.count == 1, !changesBuffers, let plan = plans[0] else { return false }
+        return plan.loop?.canRun(request) ?? false
+    }
+
+    package func runLoop(
+        _ request: TokenLoopRequest, onStep: (UnsafeBufferPointer<Int32>) throws(ApusError) -> Bool
+    ) throws(ApusError) {
+        guard let loop = plans[0]?.loop else { throw ApusError(.unsupported, "the device has no token loop") }
+        tokenLogits = nil
+        try frame.load(request, vocabularySize: vocabularySize, maxPositions: maxPositions)
+        try loop.run(request, onStep: onStep)
     }
 
     package func startProfiling() {

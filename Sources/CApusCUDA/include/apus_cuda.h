@@ -31,6 +31,7 @@ enum {
     APUS_CU_OUT_OF_MEMORY = 2,
     APUS_CU_NO_DEVICE = 100,
     APUS_CU_NOT_FOUND = 500,
+    APUS_CU_NOT_READY = 600,
 };
 
 /// Attributes of a device.
@@ -96,6 +97,7 @@ typedef struct {
     F(stream_create, cuStreamCreate, (apus_cu_stream * stream, unsigned flags))                                   \
     F(stream_destroy, cuStreamDestroy_v2, (apus_cu_stream stream))                                                \
     F(stream_synchronize, cuStreamSynchronize, (apus_cu_stream stream))                                           \
+    F(stream_query, cuStreamQuery, (apus_cu_stream stream))                                                       \
     F(capture_begin, cuStreamBeginCapture_v2, (apus_cu_stream stream, int mode))                                  \
     F(capture_end, cuStreamEndCapture, (apus_cu_stream stream, apus_cu_graph *graph))                             \
     F(graph_instantiate, cuGraphInstantiateWithFlags,                                                             \
@@ -132,6 +134,11 @@ const char *apus_cu_driver_load(void *library, apus_cu_driver *driver);
 ///
 /// It has one device with the properties of an H200, so that all that leads to a launch can be tested anywhere.
 const apus_cu_driver *apus_cu_null_driver(void);
+
+/// A word that a device writes while the processor reads: all that was written before it is seen with it.
+static inline uint64_t apus_load_acquire(const void *word) {
+    return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE);
+}
 
 // MARK: NVRTC
 
