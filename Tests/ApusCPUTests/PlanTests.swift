@@ -3,6 +3,7 @@ import ApusGraph
 import ApusReference
 import ApusSupport
 import CAllocationCounter
+import GraphCases
 import Testing
 
 @testable import ApusCPU

@@ -106,7 +106,7 @@ final class CUDAPlan: RunnablePlan {
     }
 
     /// The launches for the frame's pass.
-    private var list: LaunchList {
+    var list: LaunchList {
         let kind = PassKind.of(batch: binding.frame.batch, width: binding.frame.width)
         return lists.first { $0.kind == kind } ?? lists[0]
     }
