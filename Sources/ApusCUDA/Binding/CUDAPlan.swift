@@ -134,6 +134,8 @@ final class CUDAPlan: RunnablePlan {
         let (driver, functions) = (device.driver, device.driver.functions)
         try copyInputs()
         if profile != nil {
+            // Passes of one kind are one profile.
+            if profile?.passCount == 0 { profile = StepProfile(list.context.plan) }
             try list.runTimed(stream) { profile?.add($1, step: $0) }
             profile?.endPass()
         } else {

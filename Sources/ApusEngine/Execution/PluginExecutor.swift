@@ -59,7 +59,7 @@ package final class PluginExecutor: ProfilingExecutor, TokenLoopExecutor {
         try loop.run(request, onStep: onStep)
     }
 
-    package func startProfiling() { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+    package func startProfiling() { plan.profile = StepProfile(plan.plan) }
 
     package func stopProfiling() -> StepProfile? {
         defer { plan.profile = nil }

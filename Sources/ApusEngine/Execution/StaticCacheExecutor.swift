@@ -218,7 +218,7 @@ package final class StaticCacheExecutor: ProfilingExecutor, TokenLoopExecutor {
     }
 
     package func startProfiling() {
-        for plan in plans.compactMap({ $0 }) { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+        for plan in plans.compactMap({ $0 }) { plan.profile = StepProfile(plan.plan) }
     }
 
     package func stopProfiling() -> StepProfile? {
