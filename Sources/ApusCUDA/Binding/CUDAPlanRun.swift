@@ -55,12 +55,7 @@ package final class CUDAPlanRun {
     /// The memory of an input, row-major, for as many elements as the limits allow.
     package func memory(of input: String) -> UnsafeMutableRawPointer? { inputs.memory[input]?.base }
 
-    /// Runs the plan for `batch` sequences of `width` tokens.
-    /// - Returns: The bytes of each output, row-major.
-    /// - Throws: `.invalidInput` if a step's data have no result.
-    package func run(
-        batch: Int, width: Int
-    ) throws(ApusError) -> [(element: ElementType, shape: [Int], bytes: [UInt8])] {
+    private func load(batch: Int, width: Int) throws(ApusError) {
         let tokens = [Int32](repeating: 0, count: batch * width)
         let new = [Int32](repeating: Int32(width), count: batch)
         let cached = [Int32](repeating: 0, count: batch)
@@ -73,6 +68,21 @@ package final class CUDAPlanRun {
                 }
             }
         }
+    }
+
+    /// What is compiled for `batch` sequences of `width` tokens.
+    func units(batch: Int, width: Int) throws(ApusError) -> Set<KernelUnit> {
+        try load(batch: batch, width: width)
+        return try plan.outline().units
+    }
+
+    /// Runs the plan for `batch` sequences of `width` tokens.
+    /// - Returns: The bytes of each output, row-major.
+    /// - Throws: `.invalidInput` if a step's data have no result.
+    package func run(
+        batch: Int, width: Int
+    ) throws(ApusError) -> [(element: ElementType, shape: [Int], bytes: [UInt8])] {
+        try load(batch: batch, width: width)
         try plan.run()
         var outputs: [(element: ElementType, shape: [Int], bytes: [UInt8])] = []
         let context = plan.list.context
@@ -80,9 +90,11 @@ package final class CUDAPlanRun {
             let view = try context.view(output.tensor)
             var bytes = [UInt8](repeating: 0, count: view.count * view.element.byteCount)
             let (functions, address) = (device.driver.functions, apus_cu_address(UInt(bitPattern: view.pointer)))
-            let status = bytes.withUnsafeMutableBytes { functions.copy_out($0.baseAddress, address, $0.count, nil) }
-            try device.driver.check(status, "reading an output")
-            try device.driver.check(functions.stream_synchronize(nil), "reading an output")
+            if !bytes.isEmpty {
+                let status = bytes.withUnsafeMutableBytes { functions.copy_out($0.baseAddress, address, $0.count, nil) }
+                try device.driver.check(status, "reading an output")
+                try device.driver.check(functions.stream_synchronize(nil), "reading an output")
+            }
             outputs.append((view.element, (0..<view.rank).map { view.size($0) }, bytes))
         }
         return outputs
