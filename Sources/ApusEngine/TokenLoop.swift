@@ -39,7 +39,7 @@ public struct TokenLoopRequest: Sendable {
     public var choices: [TokenChoice]
     /// Tokens after which a row stays as it is.
     public var endTokens: [Int32]
-    /// [batch] steps after which a row stays as it is, at least 1.
+    /// [batch] steps after which a row stays as it is; 0 for a row that has ended already.
     public var stepCounts: [Int]
 
     /// Describes a loop.

@@ -141,7 +141,7 @@ public final class Session {
             tokens: state[..<batch].map { $0.isRetired ? $0.last : $0.pending[$0.done] },
             cachedCounts: state[..<batch].map { Int32($0.isRetired ? $0.cached - 1 : $0.cached) },
             choices: sequences[..<batch].map { choices[$0] }, endTokens: endTokens,
-            stepCounts: (0..<batch).map { state[$0].isRetired ? 1 : stepCounts[sequences[$0]] })
+            stepCounts: (0..<batch).map { state[$0].isRetired ? 0 : stepCounts[sequences[$0]] })
         for row in 0..<batch where !state[row].isRetired {
             // The last token of a sequence is never run.
             guard state[row].cached + stepCounts[sequences[row]] <= limits.capacity else {
