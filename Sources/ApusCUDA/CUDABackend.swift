@@ -55,11 +55,7 @@ public final class CUDABackend: Backend {
     public static let weightLayout = 1
 
     /// The device's name, compute capability and memory.
-    public var summary: String {
-        let device = runtime.device
-        return "\(device.name), compute capability \(device.capability.major).\(device.capability.minor), "
-            + "\(device.processorCount) multiprocessors, \(device.byteCount >> 20) MiB"
-    }
+    public var summary: String { runtime.device.summary }
 
     /// The plugin's kernel for GPUs.
     public func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice {
@@ -68,7 +64,7 @@ public final class CUDABackend: Backend {
             return .none(reason: "plugin \(plugin.id): kernels of plugins are not compiled yet")
         }
         if let reason = entry.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
-        return .kernel(entry, operands: query.operands)
+        return .kernel(entry.specialised(for: query), operands: query.operands)
     }
 
     /// Converts elements on the processor, while an engine is built.

@@ -2,13 +2,18 @@
 ///
 /// A step's time ends when all workers have left it, so that the times of the steps add up to that of the pass.
 public struct StepProfile: Sendable {
+    /// The plan that ran: the engine's, or what a device has made of it.
+    public let plan: Plan
     /// Seconds of each step, in the order of the plan.
     public private(set) var seconds: [Double]
     /// Forward passes that were timed.
     public private(set) var passCount = 0
 
-    /// A profile of a plan of that many steps.
-    public init(stepCount: Int) { seconds = Array(repeating: 0, count: stepCount) }
+    /// A profile of a plan, before its first pass.
+    public init(_ plan: Plan) {
+        self.plan = plan
+        seconds = Array(repeating: 0, count: plan.steps.count)
+    }
 
     /// Adds the time of one step.
     public mutating func add(_ duration: Duration, step: Int) {

@@ -68,6 +68,7 @@ static apus_cu_result stream_create(apus_cu_stream *stream, unsigned flags) {
 }
 static apus_cu_result stream_destroy(apus_cu_stream stream) { return APUS_CU_SUCCESS; }
 static apus_cu_result stream_synchronize(apus_cu_stream stream) { return APUS_CU_SUCCESS; }
+static apus_cu_result stream_query(apus_cu_stream stream) { return APUS_CU_SUCCESS; }
 static apus_cu_result capture_begin(apus_cu_stream stream, int mode) { return APUS_CU_SUCCESS; }
 static apus_cu_result capture_end(apus_cu_stream stream, apus_cu_graph *graph) {
     return *graph = (apus_cu_graph)&handle, APUS_CU_SUCCESS;

@@ -13,12 +13,13 @@ final class CUDAPlan: RunnablePlan {
     private let runtime: CUDARuntime
     private let weights: CUDAWeights
     private let lists: [LaunchList]
-    private let stream: CUDAStream
+    let stream: CUDAStream
     private let output: CUDAHostMemory?
     private let faults: CUDAHostMemory
     private let outputBytes: Size?
     private let outputTensor: Int
     private var isSized = false
+    private var tokenLoop: CUDATokenLoop?
     var profile: StepProfile?
 
     init(_ binding: PlanBinding, _ runtime: CUDARuntime) throws(ApusError) {
@@ -64,6 +65,39 @@ final class CUDAPlan: RunnablePlan {
 
     var plan: Plan { binding.plan }
 
+    /// The token loop, made when it is first asked for.
+    var loop: (any PlanLoop)? {
+        if let tokenLoop { return tokenLoop }
+        guard let list = lists.first(where: { $0.kind == .decode }), let output = plan.outputs.first,
+            let size = plan.tensors[output.tensor].type.shape.last?.constant
+        else { return nil }
+        tokenLoop = try? CUDATokenLoop(self, list, runtime, binding, vocabularySize: size)
+        return tokenLoop
+    }
+
+    /// The stream as the driver knows it.
+    var streamHandle: apus_cu_stream { stream.handle }
+
+    /// Where a list's logits are on the device.
+    func logitsAddress(_ list: LaunchList) -> UnsafeRawPointer? {
+        output == nil ? nil : UnsafeRawPointer(list.context.addresses[outputTensor])
+    }
+
+    /// Takes the sizes of the frame's pass and copies its inputs to the device.
+    func beginLoop() throws(ApusError) {
+        try updateSizes()
+        try copyInputs()
+    }
+
+    private func copyInputs() throws(ApusError) {
+        guard let mirror = binding.frame.mirror else { return }
+        let driver = runtime.device.driver
+        try driver.check(
+            driver.functions.copy_in(
+                apus_cu_address(UInt(bitPattern: mirror.base)), binding.frame.bytes.baseAddress,
+                binding.frame.bytes.count, stream.handle), "copying the inputs")
+    }
+
     var scratchBytes: Int { shared.byteCount }
 
     func logits() throws(ApusError) -> UnsafeMutablePointer<Float> {
@@ -93,18 +127,15 @@ final class CUDAPlan: RunnablePlan {
     }
 
     func run() throws(ApusError) {
-        let (device, frame) = (runtime.device, binding.frame)
+        let device = runtime.device
         try device.activate()
         try updateSizes()
         let list = list
         let (driver, functions) = (device.driver, device.driver.functions)
-        if let mirror = frame.mirror {
-            try driver.check(
-                functions.copy_in(
-                    apus_cu_address(UInt(bitPattern: mirror.base)), frame.bytes.baseAddress, frame.bytes.count,
-                    stream.handle), "copying the inputs")
-        }
+        try copyInputs()
         if profile != nil {
+            // Passes of one kind are one profile.
+            if profile?.passCount == 0 { profile = StepProfile(list.context.plan) }
             try list.runTimed(stream) { profile?.add($1, step: $0) }
             profile?.endPass()
         } else {

@@ -13,12 +13,19 @@ final class DeviceScratch {
     /// One i32 that kernels set to the place of their step in the list + 1 if its data have no answer.
     let fault: CUDAMemory
 
+    /// Values, then indices, of the largest logits of parts of each row: [rows, parts].
+    let best: CUDAMemory
+
     private static let mostCounters = 1 << 18
+    /// Parts of a row of logits.
+    static let mostBestParts = 1024
 
     init(on device: CUDADevice) throws(ApusError) {
         self.device = device
         counters = try CUDAMemory(4 * Self.mostCounters, purpose: "counters", on: device)
         fault = try CUDAMemory(4, purpose: "faults", on: device)
+        best = try CUDAMemory(
+            8 * PassKind.mostDecodeRows * Self.mostBestParts, purpose: "the largest logits", on: device)
         let (driver, functions) = (device.driver, device.driver.functions)
         for memory in [counters, fault] {
             try driver.check(functions.fill(memory.address, 0, memory.byteCount, nil), "clearing counters")
@@ -92,6 +99,15 @@ final class DeviceContext {
 
     /// The scratch that a step asked for; what it holds at first is undefined.
     func scratch(at offset: Int = 0) -> UnsafeMutableRawPointer? { shared.base.map { $0 + offset } }
+
+    /// Parts that the last product has cut each row of logits into, if it finds their largest itself; 0 if it does not.
+    var bestParts = 0
+
+    /// The memory of the largest logits of parts.
+    var bestLogits: (values: UnsafeMutableRawPointer, indices: UnsafeMutableRawPointer, parts: Int) {
+        let base = shared.best.base
+        return (base, base + 4 * PassKind.mostDecodeRows * DeviceScratch.mostBestParts, bestParts)
+    }
 
     /// Where a kernel tells that its data have no answer.
     var fault: UnsafeMutableRawPointer { shared.fault.base }

@@ -45,22 +45,30 @@ struct LoopNest {
     private(set) var shape: [Int] = []
     private(set) var strides: [[Int]] = []
 
+    /// No loops: one element.
+    init() { strides = Array(repeating: [], count: Self.mostViews) }
+
     /// The loops over `result`, its first `rank` dimensions or all of them.
     init(_ result: TensorView, rank: Int? = nil, _ operands: [TensorView?] = []) {
-        strides = Array(repeating: [], count: Self.mostViews)
+        self.init()
         let full = result.rank
         for axis in 0..<(rank ?? full) {
-            let size = result.size(axis)
-            if size == 1 { continue }
-            var steps = [result.stride(axis)] + operands.map { $0?.stride(axis, broadcastTo: full) ?? 0 }
-            steps += Array(repeating: 0, count: Self.mostViews - steps.count)
-            if let last = shape.indices.last, steps.indices.allSatisfy({ strides[$0][last] == steps[$0] * size }) {
-                shape[last] *= size
-                for view in steps.indices { strides[view][last] = steps[view] }
-            } else {
-                shape.append(size)
-                for view in steps.indices { strides[view].append(steps[view]) }
-            }
+            add(
+                result.size(axis),
+                [result.stride(axis)] + operands.map { $0?.stride(axis, broadcastTo: full) ?? 0 })
+        }
+    }
+
+    /// Adds a loop inside of the others, with the steps of the first views; those of the rest are 0.
+    mutating func add(_ size: Int, _ given: [Int]) {
+        if size == 1 { return }
+        let steps = given + Array(repeating: 0, count: Self.mostViews - given.count)
+        if let last = shape.indices.last, steps.indices.allSatisfy({ strides[$0][last] == steps[$0] * size }) {
+            shape[last] *= size
+            for view in steps.indices { strides[view][last] = steps[view] }
+        } else {
+            shape.append(size)
+            for view in steps.indices { strides[view].append(steps[view]) }
         }
     }
 

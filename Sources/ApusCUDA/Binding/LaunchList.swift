@@ -51,8 +51,11 @@ final class LaunchList {
         }
     }
 
-    /// Prepares what has no launches for the sizes of the pass.
-    private func prepare() throws(ApusError) {
+    /// Prepares what has no launches for the sizes of the pass; returns whether there was any such.
+    @discardableResult
+    func prepare() throws(ApusError) -> Bool {
+        var isFresh = false
+        defer { if isFresh { graph = nil } }
         for index in steps.indices where prepared[index] == nil {
             var list: [Prepared] = []
             for work in try steps[index].work() {
@@ -66,7 +69,9 @@ final class LaunchList {
                 }
             }
             prepared[index] = list
+            isFresh = true
         }
+        return isFresh
     }
 
     private func enqueue(_ list: [Prepared]?, _ stream: apus_cu_stream) throws(ApusError) {

@@ -57,7 +57,7 @@ final class KernelCompiler: @unchecked Sendable {
                 &program, text, name, Int32(headers.count), headers.pointers, headerNames.pointers), label, nil)
         defer { _ = functions.destroy(&program) }
         let options = CStrings(
-            ["--gpu-architecture=\(architecture)", "--std=c++17", "--default-device", "--extra-device-vectorization"]
+            ["--gpu-architecture=\(architecture)", "--std=c++17", "--device-as-default-execution-space", "--extra-device-vectorization"]
                 + macros.sorted { $0.key < $1.key }.map { $0.value.isEmpty ? "-D\($0.key)" : "-D\($0.key)=\($0.value)" })
         try check(functions.compile(program, Int32(options.count), options.pointers), label, program)
         var count = 0

@@ -1,33 +1,32 @@
-// embedding: rows of a table, widened to f32.
+// embedding: y[t, :] = table[ids[t], :] · scale, rows of f32. An id outside the vocabulary gives a row of zeros.
 //
-// Arguments: table TABLE_TYPE[vocabulary, width], ids ID_TYPE[tokens] dense, y f32[tokens, width], vocabulary, width,
-// fault, place of the step in the list. An id outside the table is reported and its row left alone.
-// Macros: TABLE_TYPE float, half_t or bfloat_t; ID_TYPE int or long long. Launch: a block a token, 256 threads.
+//   ids i32 [tokens], read on the device: the loop's next input needs no host    table WEIGHT [vocabulary, H]    y f32 [tokens, H]
+//
+// Macros: WEIGHT float, half_t or bfloat_t; H elements of a row; THREADS.
+// Launch: grid (tokens, ceil(ceil(H / 8) / THREADS)), THREADS threads, no dynamic shared memory. One load of a chunk of eight
+// elements by each thread; bound by latency for one token, by writing y for many. H that is no multiple of 8: element by element.
+#include "types.cuh"
 
-#include "strided.cuh"
-
-#if !defined(TABLE_TYPE) || !defined(ID_TYPE)
-#error "embedding needs TABLE_TYPE, ID_TYPE"
+#if !defined(WEIGHT) || !defined(H) || !defined(THREADS)
+#error "WEIGHT, H and THREADS must be defined"
 #endif
 
-extern "C" __global__ void __launch_bounds__(256) embedding(
-    const TABLE_TYPE *table, const ID_TYPE *ids, float *y, int vocabulary, int width, int *fault, int step) {
-    wait_for_previous();
+extern "C" __global__ void __launch_bounds__(THREADS) embedding(
+    const int *ids, const WEIGHT *table, float *y, int vocabulary, float scale) {
     let_next_start();
-    const long long id = ids[blockIdx.x];
-    if (id < 0 || id >= vocabulary) {
-        if (threadIdx.x == 0) report(fault, step);
-        return;
-    }
-    const TABLE_TYPE *row = table + id * width;
-    float *out = y + (long long)blockIdx.x * width;
-    if (width % 8 == 0) {
-        for (int c = 8 * threadIdx.x; c < width; c += 8 * 256) {
-            float v[8];
-            load8(row + c, v);
-            store8(out + c, v);
-        }
+    wait_for_previous();
+    const int id = ids[blockIdx.x], at = 8 * (blockIdx.y * THREADS + threadIdx.x);
+    if (at >= H) return;
+    const bool isThere = id >= 0 && id < vocabulary;
+    const WEIGHT *const from = table + (long long)(isThere ? id : 0) * H + at;
+    float *const to = y + (long long)blockIdx.x * H + at;
+    if constexpr (H % 8 == 0) {
+        float x[8];
+        load8(from, x);
+#pragma unroll
+        for (int i = 0; i < 8; i++) x[i] = isThere ? x[i] * scale : 0;
+        store8(to, x);
     } else {
-        for (int c = threadIdx.x; c < width; c += 256) out[c] = to_float(row[c]);
+        for (int i = 0; i < 8 && at + i < H; i++) to[i] = isThere ? to_float(from[i]) * scale : 0;
     }
 }

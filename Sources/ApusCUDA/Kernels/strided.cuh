@@ -49,6 +49,24 @@ __device__ __forceinline__ void each_element(const nest_t &nest, Body body) {
     }
 }
 
+/// What moves elements of some bytes, whatever they mean.
+template <int bytes> struct word_of;
+template <> struct word_of<1> {
+    using type = unsigned char;
+};
+template <> struct word_of<2> {
+    using type = unsigned short;
+};
+template <> struct word_of<4> {
+    using type = unsigned;
+};
+template <> struct word_of<8> {
+    using type = unsigned long long;
+};
+template <> struct word_of<16> {
+    using type = uint4;
+};
+
 /// Neighbours that move together.
 template <typename Element, int n> struct alignas(sizeof(Element) * n > 16 ? 16 : sizeof(Element) * n) run_t {
     Element element[n];

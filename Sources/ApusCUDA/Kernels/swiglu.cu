@@ -1,38 +1,37 @@
-// swiglu: y[m, n] = silu(x[m, n]) · x[m, width + n] for many rows.
+// swiglu: y[m, n] = silu(x[m, n]) · x[m, N + n], for the products of many rows; decode does it inside gemv.
 //
-// Arguments: x IN_TYPE[rows, 2·width], y OUT_TYPE[rows, width], rows, width. Macros: IN_TYPE, OUT_TYPE float, half_t or
-// bfloat_t. Launch: any grid, 256 threads. Bound by memory: eight elements a thread and step.
-
+//   x INPUT [M, 2N], y OUT [M, N], aligned to 16 bytes
+//
+// Macros: INPUT, OUT float, half_t or bfloat_t; N features of y; THREADS.
+// Launch: grid (ceil(ceil(N / 8) / THREADS), M), THREADS threads, no dynamic shared memory; M above 65535 is taken in turns.
+// A thread computes eight features; element by element if N is no multiple of 8. Bound by reading x and writing y.
 #include "types.cuh"
 
-#if !defined(IN_TYPE) || !defined(OUT_TYPE)
-#error "swiglu needs IN_TYPE, OUT_TYPE"
+#if !defined(INPUT) || !defined(OUT) || !defined(N) || !defined(THREADS)
+#error "INPUT, OUT, N and THREADS must be defined"
 #endif
 
-__device__ __forceinline__ float gated(float gate, float up) { return gate / (1 + expf(-gate)) * up; }
+__device__ __forceinline__ float gated(float gate, float value) { return gate / (1 + __expf(-gate)) * value; }
 
-extern "C" __global__ void __launch_bounds__(256) swiglu(
-    const IN_TYPE *x, OUT_TYPE *y, long long rows, int width) {
-    wait_for_previous();
+extern "C" __global__ void __launch_bounds__(THREADS) swiglu(const INPUT *x, OUT *y, int rows) {
     let_next_start();
-    const long long step = 256LL * gridDim.x, first = 256LL * blockIdx.x + threadIdx.x;
-    if (width % 8 == 0) {
-        const int groups = width / 8;
-        for (long long i = first; i < rows * groups; i += step) {
-            const long long row = i / groups;
-            const int c = 8 * (int)(i - row * groups);
-            float gate[8], up[8];
-            load8(x + row * 2 * width + c, gate);
-            load8(x + row * 2 * width + width + c, up);
+    wait_for_previous();
+    const int at = 8 * (blockIdx.x * THREADS + threadIdx.x);
+    if (at >= N) return;
+    for (long long m = blockIdx.y; m < rows; m += gridDim.y) {
+        const INPUT *const from = x + m * 2 * N + at;
+        OUT *const to = y + m * N + at;
+        if constexpr (N % 8 == 0) {
+            float gate[8], value[8];
+            load8(from, gate);
+            load8(from + N, value);
 #pragma unroll
-            for (int j = 0; j < 8; j++) gate[j] = gated(gate[j], up[j]);
-            store8(y + row * width + c, gate);
-        }
-    } else {
-        for (long long i = first; i < rows * width; i += step) {
-            const long long row = i / width, c = i - row * width;
-            const IN_TYPE *from = x + row * 2 * width + c;
-            y[i] = from_float<OUT_TYPE>(gated(to_float(from[0]), to_float(from[width])));
+            for (int i = 0; i < 8; i++) gate[i] = gated(gate[i], value[i]);
+            store8(to, gate);
+        } else {
+            for (int i = 0; i < 8 && at + i < N; i++) {
+                to[i] = from_float<OUT>(gated(to_float(from[i]), to_float(from[N + i])));
+            }
         }
     }
 }

@@ -119,6 +119,16 @@ __device__ __forceinline__ uint4 load_streamed(const void *p) {
     return v;
 }
 
+/// Copies 16 bytes from global to shared memory behind the thread's back, zeros if `isThere` is false.
+__device__ __forceinline__ void copy_quad(void *shared, const void *global, bool isThere = true) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+                 "l"(global), "r"(isThere ? 16 : 0)
+                 : "memory");
+}
+
+/// Waits for this thread's copies; others see them after a barrier.
+__device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 template <int width = 32> __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
     for (int offset = width / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);

@@ -87,10 +87,10 @@ final class AttentionPluginStep: DeviceStep {
             grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
             [
                 .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer), .pointer(norms?.q.pointer),
-                .pointer(norms?.k.pointer), .pointer(lengths.pointer), .int32(1), .int32(0), .pointer(out.pointer),
-                .pointer(context.scratch()), .pointer(counters), .int32(capacity), .int32(rope.size(1)),
-                .int32(rope.size(0)), .int32(shape.window), .float(shape.scale), .float(shape.softcap),
-                .float(Float(step.float("qk_norm_eps"))),
+                .pointer(norms?.k.pointer), .int32(rope.size(1)), .int32(rope.size(0)),
+                .float(Float(step.float("qk_norm_eps"))), .int32(capacity), .pointer(lengths.pointer), .int32(1),
+                .int32(0), .pointer(out.pointer), .pointer(context.scratch()), .pointer(counters),
+                .int32(shape.window), .float(shape.scale), .float(shape.softcap),
             ])
     }
 

@@ -116,10 +116,45 @@ struct AttentionMaskOperand {
 }
 
 extension AttentionShape {
-    /// The launch for any number of queries.
+    /// The launch for any number of queries: tensor cores, where they multiply the type of the keys.
     func call(
         _ operands: AttentionOperands, mask: AttentionMaskOperand?, _ context: DeviceContext
     ) -> KernelCall {
+        if mask == nil, operands.tree == nil, hasPrefillKernel(operands) { return prefill(operands) }
+        return general(operands, mask)
+    }
+
+    /// Whether rows of keys begin where 16 bytes may be copied at once, and the head size has a kernel.
+    private func hasPrefillKernel(_ operands: AttentionOperands) -> Bool {
+        let unit = 16 / cache.byteCount
+        return (cache == .f16 || cache == .bf16) && size % 16 == 0 && size <= 256
+            && (operands.queryElement == .f32 || operands.queryElement == cache)
+            && UInt(bitPattern: operands.k) % 16 == 0 && UInt(bitPattern: operands.v) % 16 == 0
+            && operands.strides[3..<9].allSatisfy { $0 % unit == 0 }
+            && (operands.strides[..<3] + operands.strides[9...]).allSatisfy { $0 % 2 == 0 }
+    }
+
+    private func prefill(_ operands: AttentionOperands) -> KernelCall {
+        let unit = KernelUnit(
+            "attention_prefill",
+            [
+                "Q_T": operands.queryElement.kernelType, "CACHE_T": cache.kernelType,
+                "OUT_T": operands.outElement.kernelType, "HEAD_DIM": "\(size)", "GROUP": "\(group)",
+                "SOFTCAP": softcap > 0 ? "1" : "0",
+            ])
+        let keysOfTile = size <= 128 ? 64 : 32
+        return KernelCall(
+            unit, "attention_prefill", grid: .init(kvHeads, (operands.rows * group + 63) / 64, operands.batch),
+            block: .init(128), sharedBytes: 8 * keysOfTile * (size + 8),
+            [
+                .pointer(operands.q), .pointer(operands.k), .pointer(operands.v), .pointer(operands.out),
+                .words(operands.strides), .pointer(operands.lengths), .int32(operands.lengthStride),
+                .pointer(operands.starts), .int32(operands.totals), .int32(operands.rows), .int32(operands.keys),
+                .int32(operands.isCausal ? 1 : 0), .int32(window), .float(scale), .float(softcap),
+            ])
+    }
+
+    private func general(_ operands: AttentionOperands, _ mask: AttentionMaskOperand?) -> KernelCall {
         let maskKind = mask == nil ? "0" : mask?.element == .f32 ? "1" : "2"
         let unit = KernelUnit(
             "attention_rows",

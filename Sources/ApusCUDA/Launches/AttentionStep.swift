@@ -99,9 +99,10 @@ final class AttentionStep: DeviceStep {
             KernelUnit("attention_decode", macros), "attention_decode",
             grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
             [
-                .pointer(q.pointer), .pointer(k.pointer), .pointer(v.pointer), .words(strides), .pointer(address),
-                .int32(0), .int32(offset), .pointer(y.pointer), .pointer(context.scratch()), .pointer(counters),
-                .int32(context.limits.capacity), .int32(shape.window), .float(shape.scale), .float(shape.softcap),
+                .pointer(q.pointer), .pointer(k.pointer), .pointer(v.pointer), .words(strides),
+                .int32(context.limits.capacity), .pointer(address), .int32(0), .int32(offset), .pointer(y.pointer),
+                .pointer(context.scratch()), .pointer(counters), .int32(shape.window), .float(shape.scale),
+                .float(shape.softcap),
             ])
     }
 

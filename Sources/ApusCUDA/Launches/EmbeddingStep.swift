@@ -9,34 +9,36 @@ final class EmbeddingStep: DeviceStep {
             guard query.results[0].element == .f32 else { return "result \(query.results[0]) is not f32" }
             guard query.operands[0]?.element.isFloat == true else { return "the table is not floating-point" }
             guard query.operands[0]?.shape[1].constant != nil else { return "the table's width is not constant" }
+            guard query.operands[1]?.element == .i32 else { return "the ids are not i32" }
             return nil
         }
     ) { step, context throws(ApusError) in try EmbeddingStep(step, context) }
 
-    private let context: DeviceContext
+    private static let threads = 128
+
     private let (table, ids, y): (TensorView, TensorView, TensorView)
 
     init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
-        self.context = context
         (table, ids) = (try context.view(step.operands[0]), try context.view(step.operands[1]))
         y = try context.view(step.results[0])
         super.init(step)
     }
 
-    override var faultReason: String { "an index is outside the table" }
-
     override func work() throws(ApusError) -> [DeviceWork] {
-        let tokens = ids.count
+        let (tokens, width) = (ids.count, table.size(1))
         guard tokens > 0 else { return [] }
         let unit = KernelUnit(
-            "embedding", ["TABLE_TYPE": table.element.kernelType, "ID_TYPE": ids.element.kernelType])
+            "embedding",
+            ["WEIGHT": table.element.kernelType, "H": "\(width)", "THREADS": "\(Self.threads)"])
         return [
             .kernel(
                 KernelCall(
-                    unit, "embedding", grid: .init(tokens), block: .init(256),
+                    unit, "embedding",
+                    grid: .init(tokens, (width + 8 * Self.threads - 1) / (8 * Self.threads)),
+                    block: .init(Self.threads),
                     [
-                        .pointer(table.pointer), .pointer(ids.pointer), .pointer(y.pointer), .int32(table.size(0)),
-                        .int32(table.size(1)), .pointer(context.fault), .int32(positions.first ?? 0),
+                        .pointer(ids.pointer), .pointer(table.pointer), .pointer(y.pointer), .int32(table.size(0)),
+                        .float(1),
                     ]))
         ]
     }

@@ -37,11 +37,17 @@ final class GemvStep: DeviceStep {
 
     private var macros: [String: String] {
         [
-            "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)", "HEAD": "0",
+            "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)", "HEAD": isHead ? "1" : "0",
             "GATED": isGated ? "1" : "0", "HAS_BIAS": bias == nil ? "0" : "1",
             "HAS_RESIDUAL": residual == nil ? "0" : "1",
             "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
         ]
+    }
+
+    /// Whether the result is the logits, whose largest are found on the way.
+    private var isHead: Bool {
+        guard let output = context.plan.outputs.first, !isGated, residual == nil else { return false }
+        return context.plan.root(of: output.tensor) == step.results[0]
     }
 
     override func work() throws(ApusError) -> [DeviceWork] {
@@ -53,11 +59,29 @@ final class GemvStep: DeviceStep {
             n: n, k: k, elementBytes: bytes, parts: parts, rows: rows, processors: context.nominalProcessorCount)
         var macros = macros.merging(shape.macros) { $1 }
         macros["ROWS"] = "\(rows)"
+        let sharedBytes = shape.sharedBytes(k: k, elementBytes: bytes, parts: parts, rows: rows)
+        if isHead {
+            let best = context.bestLogits
+            context.bestParts = shape.grid
+            let least = 8 * GemvShape.threads / shape.rowThreads * shape.tileRows * rows
+            return [
+                .kernel(
+                    KernelCall(
+                        KernelUnit("gemv", macros), "gemv_head", grid: .init(shape.grid),
+                        block: .init(GemvShape.threads), sharedBytes: max(sharedBytes, least),
+                        [
+                            .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
+                            .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
+                            .float(norm == nil ? 0 : Float(step.float("eps"))), .pointer(best.values),
+                            .pointer(best.indices),
+                        ]))
+            ]
+        }
         return [
             .kernel(
                 KernelCall(
                     KernelUnit("gemv", macros), "gemv", grid: .init(shape.grid), block: .init(GemvShape.threads),
-                    sharedBytes: shape.sharedBytes(k: k, elementBytes: bytes, parts: parts, rows: rows),
+                    sharedBytes: sharedBytes,
                     [
                         .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
                         .pointer(residual?.pointer), .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),

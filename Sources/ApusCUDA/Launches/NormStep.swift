@@ -7,7 +7,7 @@ final class NormStep: DeviceStep {
     static let kinds = ["rms_norm", "layer_norm", "add_rms_norm", "add_layer_norm"].map { op in
         StepKind(
             KernelEntry(
-                op: op, kernel: "cuda.\(op)", forms: [op.hasPrefix("add_") ? .dense : .rows, .dense]
+                op: op, kernel: "cuda.\(op)", forms: [.dense]
             ) { query in
                 guard query.operands.allSatisfy({ $0 == nil || $0?.element == .f32 }) else {
                     return "operands are not all f32"
@@ -40,27 +40,24 @@ final class NormStep: DeviceStep {
         super.init(step)
     }
 
-    /// Threads of a row: a register or more each, and few enough for small heads.
-    private var threads: Int { min(max((width / 4 + 31) / 32 * 32, 32), 512) }
+    /// Threads of a row: each keeps eight elements.
+    private var threads: Int { min(max((width / 8 + 31) / 32 * 32, 32), 1024) }
 
     override func work() throws(ApusError) -> [DeviceWork] {
-        let rows = LoopNest(y, rank: y.rank - 1, [x])
-        guard rows.count > 0, width > 0 else { return [] }
+        guard width > 0, y.count > 0 else { return [] }
+        let rows = y.count / width
         let unit = KernelUnit(
             "norm",
             [
-                "WIDTH": "\(width)", "OUT_TYPE": y.element.kernelType, "ADD": delta == nil ? "0" : "1",
-                "LAYER": isLayerNorm ? "1" : "0", "THREADS": "\(threads)",
+                "H": "\(width)", "OUT": y.element.kernelType, "VECTOR": "float", "THREADS": "\(threads)",
             ])
+        var arguments: [KernelArgument] = [.pointer(x.pointer), .int64(width)]
+        if let delta, let sum { arguments += [.pointer(delta.pointer), .int64(width), .pointer(sum.pointer)] }
+        arguments.append(.pointer(weight.pointer))
+        if isLayerNorm { arguments.append(.pointer(bias?.pointer)) }
+        arguments += [.pointer(y.pointer), .float(Float(step.float("eps")))]
         return [
-            .kernel(
-                KernelCall(
-                    unit, "norm", grid: .init(rows.count), block: .init(threads),
-                    [
-                        .pointer(x.pointer), .pointer(delta?.pointer), .pointer(weight.pointer),
-                        .pointer(bias?.pointer), .pointer(sum?.pointer), .pointer(y.pointer), rows.argument,
-                        .float(Float(step.float("eps"))),
-                    ]))
+            .kernel(KernelCall(unit, step.op, grid: .init(rows), block: .init(threads), arguments))
         ]
     }
 }

@@ -10,11 +10,11 @@ final class SwiGLUStep: DeviceStep {
         }
     ) { step, context throws(ApusError) in try SwiGLUStep(step, context) }
 
-    private let context: DeviceContext
+    private static let threads = 256
+
     private let (x, y): (TensorView, TensorView)
 
     init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
-        self.context = context
         (x, y) = (try context.view(step.operands[0]), try context.view(step.results[0]))
         super.init(step)
     }
@@ -22,13 +22,19 @@ final class SwiGLUStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let (count, width) = (y.count, y.size(-1))
         guard count > 0 else { return [] }
-        let unit = KernelUnit("swiglu", ["IN_TYPE": x.element.kernelType, "OUT_TYPE": y.element.kernelType])
-        let blocks = min((count + 2047) / 2048, context.processorCount * 16)
+        let rows = count / width
+        let unit = KernelUnit(
+            "swiglu",
+            [
+                "INPUT": x.element.kernelType, "OUT": y.element.kernelType, "N": "\(width)",
+                "THREADS": "\(Self.threads)",
+            ])
         return [
             .kernel(
                 KernelCall(
-                    unit, "swiglu", grid: .init(blocks), block: .init(256),
-                    [.pointer(x.pointer), .pointer(y.pointer), .int64(count / width), .int32(width)]))
+                    unit, "swiglu",
+                    grid: .init((width + 8 * Self.threads - 1) / (8 * Self.threads), min(rows, 65_535)),
+                    block: .init(Self.threads), [.pointer(x.pointer), .pointer(y.pointer), .int32(rows)]))
         ]
     }
 }

@@ -61,6 +61,8 @@ final class GenerationBenchmark {
     private var next: [Int32]
     private var new: [Int32]
     private var cached: [Int32]
+    /// Whether every step is to be timed, which only passes one by one can be.
+    private var isProfiling = false
 
     /// Prepares prompts and fills the caches up to the setting's depth.
     /// - Throws: what the executor throws.
@@ -107,6 +109,8 @@ final class GenerationBenchmark {
     /// decode; nil where the executor cannot tell.
     func profile() throws(ApusError) -> (prefill: StepProfile?, decode: StepProfile?) {
         guard let executor = executor as? any ProfilingExecutor else { return (nil, nil) }
+        isProfiling = true
+        defer { isProfiling = false }
         executor.startProfiling()
         try prefill(prompts, count: setting.inputLength, depth: setting.depth)
         let prefill = executor.stopProfiling()
@@ -130,11 +134,30 @@ final class GenerationBenchmark {
     /// Feeds each token that was chosen, behind the prompt.
     private func decode() throws(ApusError) {
         for index in 0..<setting.batch { new[index] = 1 }
+        if try loop() { return }
         for step in 0..<(setting.outputLength - 1) {
             let depth = Int32(setting.depth + setting.inputLength + step)
             for index in 0..<setting.batch { cached[index] = depth }
             try forward(next, width: 1)
         }
+    }
+
+    /// Has the device choose and feed all tokens, where it can; false where it cannot, or each step is to be timed.
+    private func loop() throws(ApusError) -> Bool {
+        guard !isProfiling, let executor = executor as? any TokenLoopExecutor, setting.outputLength > 1 else {
+            return false
+        }
+        let request = TokenLoopRequest(
+            tokens: next,
+            cachedCounts: Array(repeating: Int32(setting.depth + setting.inputLength), count: setting.batch),
+            choices: Array(repeating: .greedy, count: setting.batch), endTokens: [],
+            stepCounts: Array(repeating: setting.outputLength - 1, count: setting.batch))
+        guard executor.canLoop(request) else { return false }
+        try executor.runLoop(request) { tokens throws(ApusError) in
+            for index in next.indices { next[index] = tokens[index] }
+            return true
+        }
+        return true
     }
 
     /// Feeds [batch, count] tokens in chunks behind `depth` tokens and chooses the token after each row.

@@ -31,7 +31,7 @@ struct ProfileTable {
         isDecode = depth != nil
         var groups: [Group] = []
         var places: [String: Int] = [:]
-        for (index, step) in engine.plan.steps.enumerated() {
+        for (index, step) in profile.plan.steps.enumerated() {
             let weight = Self.weight(of: step, engine)
             let key = "\(step.kernel) \(weight)"
             let place = places[key] ?? groups.count

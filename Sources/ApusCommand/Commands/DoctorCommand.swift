@@ -28,16 +28,28 @@ struct DoctorCommand: ParsableCommand {
         try ByteOutput.standardOutput.flush()
     }
 
+    /// What there is of CUDA: the driver, each GPU, and each library with where it was found or looked for.
+    static func cuda(_ cuda: CUDAInstallation) -> [(String, String)] {
+        var facts = [("NVIDIA driver", cuda.driver)]
+        facts += cuda.gpus.map { ("GPU cuda:\($0.ordinal)", $0.description) }
+        if cuda.gpus.isEmpty { facts.append(("GPU", "none found; models compute on the processor")) }
+        for library in cuda.libraries where library.search.library != .driver {
+            let name = library.search.library == .nvrtc ? "NVRTC" : "cuBLASLt"
+            if let path = library.search.path {
+                facts.append((name, "\(library.version ?? ""), \(path)"))
+            } else {
+                let use =
+                    library.search.library == .nvrtc
+                    ? "engines for GPUs cannot be compiled here" : "kernels of Apus multiply for prompts, slower"
+                facts.append((name, "not found; \(use); looked in:"))
+                facts += library.search.tried.map { ("", $0) }
+            }
+        }
+        return facts
+    }
+
     /// The report, one fact a line.
     static func report(_ machine: Machine) -> String {
-        let gpu: String
-        if !machine.gpus.isEmpty {
-            gpu = machine.gpus.joined(separator: ", ") + "; this version computes on the CPU"
-        } else if machine.hasCUDADriver {
-            gpu = "a CUDA driver but no GPU; this version computes on the CPU"
-        } else {
-            gpu = "none found; this version computes on the CPU"
-        }
         let forced = "APUS_CPU chooses another"
         let facts = [
             ("apus", ApusTool.version),
@@ -49,8 +61,7 @@ struct DoctorCommand: ParsableCommand {
             ("memory", Figures.bytes(machine.memoryBytes)),
             ("huge pages", machine.hugePageStatus),
             ("read bandwidth", "\(Figures.decimal(machine.readBandwidth / 1e9, 1)) GB/s"),
-            ("GPU", gpu),
-        ]
+        ] + cuda(machine.cuda)
         return facts.map { name, value in
             name + String(repeating: " ", count: max(16 - name.count, 1)) + value
         }.joined(separator: "\n")

@@ -21,8 +21,8 @@ struct Machine {
     var grantsHugePages: Bool?
     /// Bytes a second that all threads together read.
     var readBandwidth: Double
-    var gpus: [String]
-    var hasCUDADriver: Bool
+    /// What there is of CUDA.
+    var cuda: CUDAInstallation
 
     /// Looks at this machine and measures its memory.
     /// - Parameter probeBytes: Size of the buffer that the measurement reads.
@@ -39,8 +39,7 @@ struct Machine {
             Self.chosen)
         grantsHugePages = try Self.testHugePages()
         readBandwidth = try backend.measureReadBandwidth(byteCount: probeBytes)
-        gpus = Self.nvidiaGPUs()
-        hasCUDADriver = Self.canLoadCUDADriver()
+        cuda = CUDAInstallation()
     }
 
     /// The machine as an object of the JSON report.
@@ -54,7 +53,14 @@ struct Machine {
             ("huge_pages", hugePages.map { .string($0) } ?? .null),
             ("huge_pages_granted", grantsHugePages.map { .bool($0) } ?? .null),
             ("read_bandwidth_gigabytes_per_second", .double(readBandwidth / 1e9)),
-            ("gpus", .array(gpus.map { .string($0) })), ("cuda_driver", .bool(hasCUDADriver)),
+            ("gpus", .array(cuda.gpus.map { .string($0.description) })), ("cuda_driver", .string(cuda.driver)),
+            (
+                "cuda_libraries",
+                .object(
+                    cuda.libraries.map { library in
+                        (library.search.library.rawValue, library.version.map { .string($0) } ?? .null)
+                    })
+            ),
             ("apus_version", .string(ApusTool.version)),
         ])
     }
@@ -123,23 +129,5 @@ struct Machine {
         let buffer = try HugeBuffer(byteCount: 8 * HugeBuffer.pageBytes, purpose: "the huge page test")
         buffer.base.initializeMemory(as: UInt8.self, repeating: 1, count: buffer.byteCount)
         return ProcessMemory.hugePageBytes().map { $0 > before }
-    }
-
-    private static func nvidiaGPUs() -> [String] {
-        let folder = "/proc/driver/nvidia/gpus"
-        return Folder.names(in: folder).map { name in
-            let text = SystemText.contents(of: "\(folder)/\(name)/information") ?? ""
-            return SystemText.value(of: "Model", in: text) ?? name
-        }
-    }
-
-    private static func canLoadCUDADriver() -> Bool {
-        #if os(Linux)
-            guard let library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) else { return false }
-            dlclose(library)
-            return true
-        #else
-            return false
-        #endif
     }
 }

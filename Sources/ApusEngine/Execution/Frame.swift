@@ -93,6 +93,31 @@ package final class Frame {
         return mirror.base + (pointer - UnsafeMutableRawPointer(storage))
     }
 
+    /// Takes the inputs of the first step of a loop and checks them.
+    /// - Throws: `.invalidInput` for counts or ids out of range, now or in a later step.
+    func load(
+        _ request: TokenLoopRequest, vocabularySize: Int, maxPositions: Int
+    ) throws(ApusError) {
+        let bound = min(limits.capacity, maxPositions)
+        for (row, steps) in request.stepCounts.enumerated() {
+            guard row < request.cachedCounts.count, Int(request.cachedCounts[row]) + steps <= bound else {
+                throw ApusError(
+                    .invalidInput,
+                    "sequence \(row): \(steps) steps exceed \(bound) positions; choose a larger context")
+            }
+        }
+        let ones = [Int32](repeating: 1, count: request.tokens.count)
+        try request.tokens.withUnsafeBufferPointer { tokens throws(ApusError) in
+            try ones.withUnsafeBufferPointer { ones throws(ApusError) in
+                try request.cachedCounts.withUnsafeBufferPointer { cached throws(ApusError) in
+                    try load(
+                        tokens: tokens, batch: tokens.count, width: 1, newCounts: ones, cachedCounts: cached,
+                        vocabularySize: vocabularySize, maxPositions: maxPositions)
+                }
+            }
+        }
+    }
+
     /// Takes the inputs of a pass and checks them.
     /// - Throws: `.invalidInput` for counts or ids out of range.
     package func load(

@@ -26,6 +26,8 @@ extension PlanDevice {
 package protocol RunnablePlan: AnyObject {
     /// The plan.
     var plan: Plan { get }
+    /// Decode steps without the processor between them; nil where there is no such thing.
+    var loop: (any PlanLoop)? { get }
     /// Bytes held beside activations and caches.
     var scratchBytes: Int { get }
     /// Where the times of steps go; nil while nobody asks.
@@ -37,6 +39,21 @@ package protocol RunnablePlan: AnyObject {
     /// - Throws: `.invalidInput` if a symbol's value exceeds what memory was planned for, or a step's data has no
     ///   answer, such as an index outside a table.
     func run() throws(ApusError)
+}
+
+extension RunnablePlan {
+    /// None.
+    package var loop: (any PlanLoop)? { nil }
+}
+
+/// Decode steps of a plan that a device runs by itself.
+package protocol PlanLoop: AnyObject {
+    /// Whether the loop can serve a request.
+    func canRun(_ request: TokenLoopRequest) -> Bool
+    /// Runs the steps; the frame holds the inputs of the first.
+    func run(
+        _ request: TokenLoopRequest, onStep: (UnsafeBufferPointer<Int32>) throws(ApusError) -> Bool
+    ) throws(ApusError)
 }
 
 /// Where each tensor of a plan lies, and what its sizes follow.

@@ -2,7 +2,7 @@ import ApusGraph
 package import ApusSupport
 
 /// Runs a plan with attention plugins: all sequences in one pass, each at its own place of the caches.
-package final class PluginExecutor: ProfilingExecutor {
+package final class PluginExecutor: ProfilingExecutor, TokenLoopExecutor {
     package let limits: SessionLimits
     package let vocabularySize: Int
     package let workingBytes: Int
@@ -49,7 +49,17 @@ package final class PluginExecutor: ProfilingExecutor {
 
     package var tokenLogits: UnsafeBufferPointer<Float>? { output.allTokens(of: frame) }
 
-    package func startProfiling() { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+    package func canLoop(_ request: TokenLoopRequest) -> Bool { plan.loop?.canRun(request) ?? false }
+
+    package func runLoop(
+        _ request: TokenLoopRequest, onStep: (UnsafeBufferPointer<Int32>) throws(ApusError) -> Bool
+    ) throws(ApusError) {
+        guard let loop = plan.loop else { throw ApusError(.unsupported, "the device has no token loop") }
+        try frame.load(request, vocabularySize: vocabularySize, maxPositions: maxPositions)
+        try loop.run(request, onStep: onStep)
+    }
+
+    package func startProfiling() { plan.profile = StepProfile(plan.plan) }
 
     package func stopProfiling() -> StepProfile? {
         defer { plan.profile = nil }

@@ -6,7 +6,7 @@ package import ApusSupport
 /// Rows that agree run in one pass if the plan's batch is symbolic; others run one by one, each on its own part of
 /// the caches. A cache that is updated in place has one buffer. Of any other, the update goes to a second buffer, and
 /// the two change places after each pass, so that nothing is copied but what the plan itself copies.
-package final class StaticCacheExecutor: ProfilingExecutor {
+package final class StaticCacheExecutor: ProfilingExecutor, TokenLoopExecutor {
     package let limits: SessionLimits
     package let vocabularySize: Int
     private let maxPositions: Int
@@ -202,8 +202,23 @@ package final class StaticCacheExecutor: ProfilingExecutor {
         return output.allTokens(of: frame)
     }
 
+    /// A loop needs all of its rows in one place of the caches: a single one whose cache is updated in place.
+    package func canLoop(_ request: TokenLoopRequest) -> Bool {
+        guard request.tokens.count == 1, !changesBuffers, let plan = plans[0] else { return false }
+        return plan.loop?.canRun(request) ?? false
+    }
+
+    package func runLoop(
+        _ request: TokenLoopRequest, onStep: (UnsafeBufferPointer<Int32>) throws(ApusError) -> Bool
+    ) throws(ApusError) {
+        guard let loop = plans[0]?.loop else { throw ApusError(.unsupported, "the device has no token loop") }
+        tokenLogits = nil
+        try frame.load(request, vocabularySize: vocabularySize, maxPositions: maxPositions)
+        try loop.run(request, onStep: onStep)
+    }
+
     package func startProfiling() {
-        for plan in plans.compactMap({ $0 }) { plan.profile = StepProfile(stepCount: plan.plan.steps.count) }
+        for plan in plans.compactMap({ $0 }) { plan.profile = StepProfile(plan.plan) }
     }
 
     package func stopProfiling() -> StepProfile? {

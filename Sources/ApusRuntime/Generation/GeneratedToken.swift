@@ -9,6 +9,8 @@ public struct GeneratedToken {
     /// Text that became certain with the token; with the last token, all that is left.
     public let text: String
     /// The model's logits [V] that the token was chosen from, before penalties; valid only during the callback.
+    ///
+    /// Empty where a device chose the token by itself: ``GenerationOptions/readsLogits`` has them read.
     public let logits: UnsafeBufferPointer<Float>
     /// Why the sequence ends with this token; nil if it goes on.
     public let finishReason: FinishReason?

@@ -13,17 +13,20 @@ public struct GenerationOptions: Sendable, Hashable {
     public var ignoreEnd: Bool
     /// Any of these in the text ends a sequence; the text stops before it.
     public var stopStrings: [String]
+    /// Whether callbacks are given the logits also where a device chooses tokens by itself, which is slower then.
+    public var readsLogits: Bool
 
     /// Makes options; without arguments they take the likeliest of up to 128 tokens.
     public init(
         maxNewTokens: Int = 128, sampling: SamplingOptions = .greedy, endTokens: [Int32]? = nil,
-        ignoreEnd: Bool = false, stopStrings: [String] = []
+        ignoreEnd: Bool = false, stopStrings: [String] = [], readsLogits: Bool = false
     ) {
         self.maxNewTokens = maxNewTokens
         self.sampling = sampling
         self.endTokens = endTokens
         self.ignoreEnd = ignoreEnd
         self.stopStrings = stopStrings
+        self.readsLogits = readsLogits
     }
 
     /// Checks the options and the prompts against a model, before anything runs.

@@ -61,9 +61,35 @@ public final class Generator {
                 }
             }
             guard living > 0 else { break }
+            if !options.readsLogits, try runLoop(&runs, endTokens, onToken) { break }
             try session.step()
         }
         return runs.map { $0.result(start: start) }
+    }
+
+    /// Has the device go on by itself until all sequences have ended; false if it cannot.
+    private func runLoop(
+        _ runs: inout [SequenceRun], _ endTokens: Set<Int32>,
+        _ onToken: (GeneratedToken) throws(ApusError) -> Void
+    ) throws(ApusError) -> Bool {
+        let living = runs.indices.filter { runs[$0].finishReason == nil }
+        var choices: [TokenChoice?] = Array(repeating: nil, count: runs.count)
+        for sequence in living { choices[sequence] = runs[sequence].choice }
+        guard living.allSatisfy({ choices[$0] != nil }) else { return false }
+        var remaining = living.count
+        return try session.runLoop(
+            choices: choices.map { $0 ?? .greedy }, endTokens: endTokens.sorted(),
+            stepCounts: runs.map { max($0.remaining, 1) }
+        ) { sequence, id throws(ApusError) in
+            let text = try runs[sequence].take(id, endTokens: endTokens)
+            let reason = runs[sequence].finishReason
+            try onToken(
+                GeneratedToken(
+                    sequence: sequence, index: runs[sequence].count - 1, id: id, text: text,
+                    logits: UnsafeBufferPointer(start: nil, count: 0), finishReason: reason))
+            if reason != nil { remaining -= 1 }
+            return (reason == nil, remaining > 0)
+        }
     }
 
     private func check(

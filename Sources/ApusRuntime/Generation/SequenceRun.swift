@@ -1,3 +1,4 @@
+import ApusEngine
 import ApusSupport
 
 /// One sequence on its way through a generation.
@@ -30,11 +31,22 @@ struct SequenceRun {
     /// Number of tokens so far.
     var count: Int { tokens.count }
 
+    /// Tokens that may follow.
+    var remaining: Int { maxNewTokens - tokens.count }
+
+    /// The choice of the tokens that follow, as a device makes it; nil if only the sampler can.
+    var choice: TokenChoice? { sampler.choice(steps: remaining) }
+
     /// Chooses the next token; returns it and the text that became certain.
     mutating func advance(
         _ logits: UnsafeBufferPointer<Float>, endTokens: Set<Int32>
     ) throws(ApusError) -> (id: Int32, text: String) {
         let id = try sampler.choose(logits)
+        return (id, try take(id, endTokens: endTokens))
+    }
+
+    /// Takes the next token, which was chosen; returns the text that became certain.
+    mutating func take(_ id: Int32, endTokens: Set<Int32>) throws(ApusError) -> String {
         sampler.accept(id)
         tokens.append(id)
         let now = ContinuousClock.now
@@ -56,7 +68,7 @@ struct SequenceRun {
             if matcher.isStopped { finishReason = .stopString }
         }
         text += piece
-        return (id, piece)
+        return piece
     }
 
     /// What the sequence came to, for a request made at `start`.

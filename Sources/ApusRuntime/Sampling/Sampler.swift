@@ -1,3 +1,4 @@
+import ApusEngine
 public import ApusSupport
 
 /// Memory that the samplers of one batch share, since they run one after another.
@@ -68,6 +69,17 @@ public final class Sampler {
     /// Tells which token the sequence goes on with.
     public func accept(_ token: Int32) {
         history?.append(token)
+    }
+
+    /// The choice of up to so many tokens, as a device makes it, with the numbers that ``choose(_:)`` would draw; nil if
+    /// penalties or a bias change the logits.
+    func choice(steps: Int) -> TokenChoice? {
+        guard history == nil, bias.isEmpty else { return nil }
+        guard !options.isGreedy else { return .greedy }
+        var random = random
+        return TokenChoice(
+            temperature: options.temperature, topK: options.topK, topP: options.topP, minP: options.minP,
+            uniforms: (0..<steps).map { _ in random.nextUniform() })
     }
 
     private func adjust(_ logits: UnsafeBufferPointer<Float>) -> UnsafeBufferPointer<Float> {

@@ -117,6 +117,57 @@ public final class Session {
     /// - Throws: `.invalidInput` if a sequence grows beyond the cache.
     public func step() throws(ApusError) { try run() }
 
+    /// Has the device run the tokens that were appended, and choose and run those after them, until every sequence has
+    /// ended; false if the executor cannot, and nothing has run.
+    /// - Parameters:
+    ///   - choices: How each sequence chooses.
+    ///   - endTokens: Tokens after which a sequence ends.
+    ///   - stepCounts: Most tokens that each sequence gets, at least 1.
+    ///   - onToken: Told of each token of a sequence that lives; returns whether that sequence goes on, and whether any
+    ///     does.
+    /// - Throws: `.invalidInput` if a sequence grows beyond the cache, and what `onToken` throws.
+    func runLoop(
+        choices: [TokenChoice], endTokens: [Int32], stepCounts: [Int],
+        onToken: (Int, Int32) throws(ApusError) -> (goesOn: Bool, anyGoesOn: Bool)
+    ) throws(ApusError) -> Bool {
+        guard let executor = executor as? any TokenLoopExecutor else { return false }
+        // Sequences in the order of their rows; rows behind the last living one are left out.
+        var sequences = [Int](repeating: 0, count: rows.count)
+        for (sequence, row) in rows.enumerated() { sequences[row] = sequence }
+        guard let last = state.lastIndex(where: { !$0.isRetired }) else { return false }
+        let batch = last + 1
+        guard state[..<batch].allSatisfy({ $0.isRetired || $0.remaining == 1 }) else { return false }
+        let request = TokenLoopRequest(
+            tokens: state[..<batch].map { $0.isRetired ? $0.last : $0.pending[$0.done] },
+            cachedCounts: state[..<batch].map { Int32($0.isRetired ? $0.cached - 1 : $0.cached) },
+            choices: sequences[..<batch].map { choices[$0] }, endTokens: endTokens,
+            stepCounts: (0..<batch).map { state[$0].isRetired ? 0 : stepCounts[sequences[$0]] })
+        for row in 0..<batch where !state[row].isRetired {
+            // The last token of a sequence is never run.
+            guard state[row].cached + stepCounts[sequences[row]] <= limits.capacity else {
+                throw ApusError(
+                    .invalidInput,
+                    "sequence \(sequences[row]): \(state[row].cached) cached and \(stepCounts[sequences[row]]) new tokens "
+                        + "exceed the cache of \(limits.capacity) tokens; choose a larger context")
+            }
+        }
+        guard executor.canLoop(request) else { return false }
+        try executor.runLoop(request) { tokens throws(ApusError) in
+            var anyGoesOn = false
+            for row in 0..<batch where !state[row].isRetired {
+                // The step has run the token before, and chosen one that waits.
+                state[row].last = state[row].pending[state[row].done]
+                state[row].cached += 1
+                state[row].pending[state[row].done] = tokens[row]
+                let answer = try onToken(sequences[row], tokens[row])
+                anyGoesOn = answer.anyGoesOn
+                if !answer.goesOn { retire(sequences[row]) }
+            }
+            return anyGoesOn
+        }
+        return true
+    }
+
     private func check(_ tokens: [Int32], sequence: Int, cached: Int) throws(ApusError) {
         guard !tokens.isEmpty else {
             throw ApusError(.invalidInput, "prompt \(sequence) is empty: expected at least one token")

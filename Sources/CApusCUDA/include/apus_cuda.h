@@ -31,6 +31,7 @@ enum {
     APUS_CU_OUT_OF_MEMORY = 2,
     APUS_CU_NO_DEVICE = 100,
     APUS_CU_NOT_FOUND = 500,
+    APUS_CU_NOT_READY = 600,
 };
 
 /// Attributes of a device.
@@ -96,6 +97,7 @@ typedef struct {
     F(stream_create, cuStreamCreate, (apus_cu_stream * stream, unsigned flags))                                   \
     F(stream_destroy, cuStreamDestroy_v2, (apus_cu_stream stream))                                                \
     F(stream_synchronize, cuStreamSynchronize, (apus_cu_stream stream))                                           \
+    F(stream_query, cuStreamQuery, (apus_cu_stream stream))                                                       \
     F(capture_begin, cuStreamBeginCapture_v2, (apus_cu_stream stream, int mode))                                  \
     F(capture_end, cuStreamEndCapture, (apus_cu_stream stream, apus_cu_graph *graph))                             \
     F(graph_instantiate, cuGraphInstantiateWithFlags,                                                             \
@@ -132,6 +134,11 @@ const char *apus_cu_driver_load(void *library, apus_cu_driver *driver);
 ///
 /// It has one device with the properties of an H200, so that all that leads to a launch can be tested anywhere.
 const apus_cu_driver *apus_cu_null_driver(void);
+
+/// A word that a device writes while the processor reads: all that was written before it is seen with it.
+static inline uint64_t apus_load_acquire(const void *word) {
+    return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE);
+}
 
 // MARK: NVRTC
 
@@ -232,6 +239,17 @@ typedef struct {
 
 /// The sources and the headers that they include, by index; past the last, both fields are null.
 apus_kernel_source apus_kernel_source_at(int index);
+
+// MARK: Packing
+
+/// Bytes of packed codes of 4 or 8 bits for a weight [n, k] with groups of `group` inputs, which divide k.
+size_t apus_cuda_code_bytes(size_t n, size_t k, size_t group, int bits);
+/// Packs codes u8[n, k]; 0 if one has more bits.
+int apus_cuda_pack_codes(const uint8_t *codes, size_t n, size_t k, size_t group, int bits, void *packed);
+/// Bytes of packed scales or zero points [groups, n].
+size_t apus_cuda_group_bytes(size_t groups, size_t n, size_t element_bytes);
+/// Packs scales or zero points [groups, n] of elements of so many bytes.
+void apus_cuda_pack_groups(const void *values, size_t element_bytes, size_t groups, size_t n, void *packed);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,319 @@
+#pragma once
+// Matrix-vector products with packed codes: 1 to 8 rows of x, the weights read once. Layout of codes: quantized.cuh.
+//
+// Bound by reading the codes; FP32 arithmetic on each of them would be slower than that, so tensor cores multiply. x keeps
+// its precision: of each 64 inputs the largest is scaled to 2¹³...2¹⁴ by a power of two, and each input is the sum of two
+// halves, 22 bits in all. Up to 4 rows, these are neighbouring columns of one product; from 5 on, two products are added.
+// Every step's sums leave the tensor cores as FP32 and are multiplied by the group's scales. zero · Σx is taken off them.
+//
+// A block owns the tiles of 16 features [T·b/GRID, T·(b+1)/GRID) and walks them; SPLIT warps share a tile, every SPLIT-th
+// step each. A thread holds TILES · DEPTH steps in registers, the first of them requested before the kernel waits.
+//
+// Macros, beside those of gemv.cuh and quantized.cuh:
+//   HEAD           1: the kernel is *_gemv_head
+//   SPLIT          warps that share a tile, a divisor of THREADS / 32
+//   TILES          tiles of 16 features that a warp works on at once (GATED: of each half of W)
+//   DEPTH          steps in flight: TILES · DEPTH · (GATED ? 2 : 1) requests of 16 bytes for each thread
+//   X_BLOCKS       blocks of 64 inputs in shared memory at a time, or 0 for all (the passes must be few)
+//   BLOCKS         blocks that must fit on a multiprocessor (register limit)
+//
+// Launch: THREADS threads, GRID blocks (1 to ceil(N / 16)); dynamic shared memory 4 · (64 · C · B + 2 · ROWS · F +
+//   NORM_SHARED + 32 · THREADS / 32 · TILES · ROWS · (GATED ? 2 : 1)) bytes: B = X_BLOCKS or KP / 64, C = ROWS up to 4
+//   rows, else 8; F = 64 · B / min(GP, S); NORM_SHARED = max(ROWS, 2) · THREADS / 32.
+#include "gemv.cuh"
+#include "quantized.cuh"
+
+#if !defined(HEAD) || !defined(SPLIT) || !defined(TILES) || !defined(DEPTH) || !defined(X_BLOCKS) || !defined(BLOCKS)
+#error "HEAD, SPLIT, TILES, DEPTH, X_BLOCKS and BLOCKS must be defined"
+#endif
+
+constexpr bool PAIRED = ROWS <= 4;                // both halves of an input in one product
+constexpr int COLUMNS = PAIRED ? 2 * ROWS : 16;   // of x in shared memory: row · 2 + part, or part · 8 + row
+constexpr int X_ROWS = COLUMNS / 2;
+constexpr int ALL_BLOCKS = PADDED_K / 64;
+constexpr int PASS_BLOCKS = X_BLOCKS == 0 || X_BLOCKS >= ALL_BLOCKS ? ALL_BLOCKS : X_BLOCKS;
+constexpr bool ONE_PASS = PASS_BLOCKS == ALL_BLOCKS;
+constexpr int BLOCK_STEPS = 64 / STEP_INPUTS;
+constexpr int PASS_STEPS = divided_up(divided_up(PASS_BLOCKS * BLOCK_STEPS, SPLIT), DEPTH) * DEPTH;  // of a warp
+constexpr int PASSES = divided_up(ALL_BLOCKS, PASS_BLOCKS);
+constexpr int FLUSH = smaller(PADDED_G, STEP_INPUTS);  // inputs whose sums are scaled at once
+constexpr int FLUSHES = STEP_INPUTS / FLUSH;           // of a step
+constexpr int PASS_FLUSHES = PASS_BLOCKS * (64 / FLUSH);
+constexpr int PASS_QUADS = PASS_BLOCKS * 16;
+constexpr int ROUNDS = divided_up(PASS_QUADS, THREADS);
+constexpr int KEPT = ONE_PASS && ROUNDS <= 2 && PADDED_G == G ? ROUNDS : 0;
+constexpr int TILE_WARPS = WARPS / SPLIT;
+constexpr int BLOCK_TILES = TILE_WARPS * TILES;
+constexpr int SUMS = PAIRED ? 2 : 4;                // of a thread and tile
+constexpr int OUTPUTS = TILES * 16 * ROWS;          // of SPLIT warps
+constexpr int THREAD_OUTPUTS = divided_up(OUTPUTS, SPLIT * 32);
+static_assert(WARPS % SPLIT == 0, "SPLIT divides the warps");
+static_assert(!(HEAD && (GATED || HAS_RESIDUAL)), "a head has no gate and no residual");
+
+struct Held {
+    uint4 codes[TILES][PARTS];
+    Pair<SCALE> scales[TILES][PARTS][FLUSHES];
+    unsigned zeros[TILES][PARTS][HAS_ZEROS ? FLUSHES : 1];
+
+    /// Requests step `step` of tiles `tile`, `tile` + TILE_WARPS and so on below `end`.
+    __device__ __forceinline__ void request(
+        const uint4 *w, const SCALE *scale, const unsigned char *zero, int tile, int end, int step, bool isThere) {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int t = 0; t < TILES; t++) {
+#pragma unroll
+            for (int p = 0; p < PARTS; p++) {
+                const long long at = p * FEATURE_TILES + tile + t * TILE_WARPS;
+                codes[t][p] = make_uint4(0, 0, 0, 0);
+#pragma unroll
+                for (int f = 0; f < FLUSHES; f++) scales[t][p][f] = {};
+                if (!isThere || tile + t * TILE_WARPS >= end) continue;
+                codes[t][p] = load_streamed(w + (at * STEPS_IN_ALL + step) * 32 + lane);
+#pragma unroll
+                for (int f = 0; f < FLUSHES; f++) {
+                    const int group = group_of(step * STEP_INPUTS + f * FLUSH);
+                    const long long pair = (at * GROUP_COUNT + group) * 8 + lane / 4;
+                    scales[t][p][f].load(scale, pair);
+                    if constexpr (HAS_ZEROS) zeros[t][p][f] = load_zeros(zero, pair);
+                }
+            }
+        }
+    }
+};
+
+/// Where words of x for tensor cores lie: 16-byte units [block][plane][column][k pair], swapped so that neither
+/// writing nor reading meets a bank twice.
+__device__ __forceinline__ int unit_of(int block, int plane, int column, int pair) {
+    return (block * 2 + plane) * (COLUMNS * 4) + ((column * 4 + pair) ^ (plane + 4 * (block & 1)));
+}
+
+/// Brings the inputs of a pass to shared memory as halves, with a factor and a sum for each FLUSH inputs of a row.
+__device__ __forceinline__ void bring(
+    unsigned *xs, float2 *marks, const float *x, Norm<KEPT> &norm, int pass, bool isFirstPass) {
+    constexpr int batch = 4;  // loads in flight
+    const auto place_of = [&](int i) { return (int)threadIdx.x + i % ROUNDS * THREADS; };
+    const auto quad_of = [&](int i) { return input_of(4 * (pass * PASS_QUADS + place_of(i))) / 4; };
+#pragma unroll
+    for (int from = 0; from < X_ROWS * ROUNDS; from += batch) {
+        float4 v[batch];
+#pragma unroll
+        for (int j = 0; j < batch; j++) {
+            const int m = (from + j) / ROUNDS;
+            v[j] = m < ROWS ? quad(x + (long long)m * K, quad_of(from + j)) : make_float4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int j = 0; j < batch; j++) {
+            const int i = from + j, m = i / ROUNDS, at = place_of(i), q = quad_of(i);
+            if (i >= X_ROWS * ROUNDS) continue;
+            if (m < ROWS && q < QUADS && at < PASS_QUADS) v[j] = norm.apply(v[j], m, q, i % ROUNDS, isFirstPass);
+            // 16 threads hold 64 inputs. A power of two brings the largest to 2^13 and more.
+            const float4 a = v[j];
+            const float largest = warp_max<16>(fmaxf(fmaxf(fabsf(a.x), fabsf(a.y)), fmaxf(fabsf(a.z), fabsf(a.w))));
+            const unsigned exponent = max(__float_as_uint(largest) >> 23, 20u);
+            const float sum = warp_sum<FLUSH / 4>((a.x + a.y) + (a.z + a.w));
+            if (at >= PASS_QUADS) continue;
+            const int block = at / 16, in_block = at % 16;
+            const int word = in_block / 4 % 2 * 2 + in_block / 2 % 2, pair = in_block % 2 * 2;
+            float factor = __uint_as_float((267 - exponent) << 23);
+            // The upper codes of a byte count 16-fold.
+            if (BITS == 4 && in_block / 2 % 2 == 1) factor *= 0.0625f;
+            const float scaled[4] = {a.x * factor, a.y * factor, a.z * factor, a.w * factor};
+#pragma unroll
+            for (int e = 0; e < 4; e += 2) {
+                const unsigned high = pack2<half_t>(scaled[e], scaled[e + 1]);
+                const float2 rounded = unpack2<half_t>(high);
+                const unsigned low = pack2<half_t>(scaled[e] - rounded.x, scaled[e + 1] - rounded.y);
+                const int c0 = PAIRED ? 2 * m : m, c1 = PAIRED ? 2 * m + 1 : m + 8;
+                xs[unit_of(block, in_block / 8, c0, pair + e / 2) * 4 + word] = high;
+                xs[unit_of(block, in_block / 8, c1, pair + e / 2) * 4 + word] = low;
+            }
+            if (m < ROWS && at % (FLUSH / 4) == 0) {
+                const float inverse = __uint_as_float((exponent - 13) << 23) * 16777216.0f;
+                marks[at / (FLUSH / 4) * ROWS + m] = make_float2(inverse, HAS_ZEROS ? sum : sum * (1 << (BITS - 1)));
+            }
+        }
+    }
+}
+
+/// Adds a step to the sums of a tile: of features r and r + 8, r = lane / 4; of row lane % 4, or rows 2 (lane % 4) + 0, 1.
+__device__ __forceinline__ void consume(
+    float (&sum)[SUMS], uint4 codes, const Pair<SCALE> (&scales)[FLUSHES], const unsigned *zeros,
+    const unsigned (&x)[PAIRED ? 1 : 2][BITS == 4 ? 8 : 4], const float2 *marks) {
+    const unsigned words[4] = {codes.x, codes.y, codes.z, codes.w};
+    constexpr int products = STEP_INPUTS / 16, flush_products = products / FLUSHES;
+#pragma unroll
+    for (int f = 0; f < FLUSHES; f++) {
+        float c[4] = {};
+#pragma unroll
+        for (int i = f * flush_products; i < (f + 1) * flush_products; i++) {
+            unsigned a[4];
+            if constexpr (BITS == 4) {
+                const unsigned low = words[i], high = words[i] >> 8;
+                a[0] = low & 0x000f000f, a[1] = high & 0x000f000f, a[2] = low & 0x00f000f0, a[3] = high & 0x00f000f0;
+            } else {
+                const unsigned first = words[2 * i], second = words[2 * i + 1];
+                a[0] = first & 0x00ff00ff, a[1] = first >> 8 & 0x00ff00ff;
+                a[2] = second & 0x00ff00ff, a[3] = second >> 8 & 0x00ff00ff;
+            }
+#pragma unroll
+            for (int part = 0; part < (PAIRED ? 1 : 2); part++) multiply(c, a, x[part][2 * i], x[part][2 * i + 1]);
+        }
+        const float2 scale = scales[f].value();
+        const int pair = threadIdx.x % 4;
+        float zero[2] = {1, 1};
+        if constexpr (HAS_ZEROS) zero[0] = (float)(zeros[f] & 0xff), zero[1] = (float)(zeros[f] >> 8);
+        if constexpr (PAIRED) {
+            const float2 mark = marks[f * ROWS + smaller(pair, ROWS - 1)];
+            sum[0] += scale.x * fmaf(c[0] + c[1], mark.x, -zero[0] * mark.y);
+            sum[1] += scale.y * fmaf(c[2] + c[3], mark.x, -zero[1] * mark.y);
+        } else {
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                const float2 mark = marks[f * ROWS + smaller(2 * pair + e, ROWS - 1)];
+                sum[e] += scale.x * fmaf(c[e], mark.x, -zero[0] * mark.y);
+                sum[2 + e] += scale.y * fmaf(c[2 + e], mark.x, -zero[1] * mark.y);
+            }
+        }
+    }
+}
+
+__device__ __forceinline__ void run(
+    float *y, const float *x, const uint4 *w, const SCALE *scales, const unsigned char *zeros, const VECTOR *bias,
+    const float *residual, const VECTOR *norm_weight, const VECTOR *norm_bias, float eps, float *best_values,
+    int *best_indices) {
+    extern __shared__ uint4 dynamic[];
+    unsigned *const xs = (unsigned *)dynamic;
+    float2 *const marks = (float2 *)(xs + PASS_BLOCKS * COLUMNS * 32);
+    float *const norm_shared = (float *)(marks + PASS_FLUSHES * ROWS);
+    float *const partials = norm_shared + NORM_SHARED;
+
+    const int begin = (int)((unsigned)FEATURE_TILES * blockIdx.x / GRID);
+    const int end = (int)((unsigned)FEATURE_TILES * (blockIdx.x + 1) / GRID);
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int share = warp % SPLIT, tile_warp = warp / SPLIT;
+    Held held[DEPTH];
+    const auto request = [&](int d, int first, int pass, int step) {
+        const int in_pass = (step + d) * SPLIT + share, all = pass * PASS_BLOCKS * BLOCK_STEPS + in_pass;
+        const bool isThere = in_pass < PASS_BLOCKS * BLOCK_STEPS && all < STEPS_IN_ALL;
+        held[d].request(w, scales, zeros, first + tile_warp, end, all, isThere);
+    };
+#pragma unroll
+    for (int d = 0; d < DEPTH; d++) request(d, begin, 0, 0);
+    Norm<KEPT> norm;
+    norm.prepare(norm_weight, norm_bias, eps);
+    let_next_start();
+    wait_for_previous();
+
+    norm.measure(x, norm_shared);
+    if constexpr (ONE_PASS) {
+        bring(xs, marks, x, norm, 0, true);
+        norm.share(norm_shared);
+        __syncthreads();
+    }
+    const int member = share * 32 + lane;  // of the SPLIT warps
+    Best best[THREAD_OUTPUTS];
+    int parity = 0;
+#pragma unroll 1
+    for (int first = begin; first < end; first += BLOCK_TILES) {
+        const auto feature_of = [&](int o) {
+            return (first + tile_warp + o / (16 * ROWS) * TILE_WARPS) * 16 + o / ROWS % 16;
+        };
+        const auto isMine = [&](int o) {
+            return o < OUTPUTS && first + tile_warp + o / (16 * ROWS) * TILE_WARPS < end && feature_of(o) < N;
+        };
+        Addend addend[THREAD_OUTPUTS];
+#pragma unroll
+        for (int i = 0; i < THREAD_OUTPUTS; i++) {
+            const int o = member + i * SPLIT * 32;
+            if (isMine(o)) addend[i].load(bias, residual, o % ROWS, feature_of(o));
+        }
+        float sum[TILES][PARTS][SUMS] = {};
+#pragma unroll 1
+        for (int pass = 0; pass < PASSES; pass++) {
+            if constexpr (!ONE_PASS) {
+                __syncthreads();
+                bring(xs, marks, x, norm, pass, first == begin);
+                if (first == begin && pass + 1 == PASSES) norm.share(norm_shared);
+                __syncthreads();
+            }
+#pragma unroll 1
+            for (int step = 0; step < PASS_STEPS; step += DEPTH) {
+                const bool endsPass = step + DEPTH == PASS_STEPS, endsTile = endsPass && pass + 1 == PASSES;
+                const int next = endsTile ? first + BLOCK_TILES : first, next_step = endsPass ? 0 : step + DEPTH;
+                const int next_pass = endsTile ? 0 : endsPass ? pass + 1 : pass;
+#pragma unroll
+                for (int d = 0; d < DEPTH; d++) {
+                    // A step that is not there has codes and scales of zero: any inputs will do.
+                    const int in_pass = smaller((step + d) * SPLIT + share, PASS_BLOCKS * BLOCK_STEPS - 1);
+                    const int block = in_pass / BLOCK_STEPS;
+                    unsigned v[PAIRED ? 1 : 2][BITS == 4 ? 8 : 4];
+#pragma unroll
+                    for (int part = 0; part < (PAIRED ? 1 : 2); part++) {
+                        const int column = PAIRED ? lane / 4 % COLUMNS : part * 8 + lane / 4;
+#pragma unroll
+                        for (int plane = 0; plane < (BITS == 4 ? 2 : 1); plane++) {
+                            const int which = BITS == 4 ? plane : in_pass % 2;
+                            const uint4 u = dynamic[unit_of(block, which, column, lane % 4)];
+                            v[part][4 * plane] = u.x, v[part][4 * plane + 1] = u.y;
+                            v[part][4 * plane + 2] = u.z, v[part][4 * plane + 3] = u.w;
+                        }
+                    }
+#pragma unroll
+                    for (int t = 0; t < TILES; t++) {
+#pragma unroll
+                        for (int p = 0; p < PARTS; p++) {
+                            consume(
+                                sum[t][p], held[d].codes[t][p], held[d].scales[t][p], held[d].zeros[t][p], v,
+                                marks + in_pass * FLUSHES * ROWS);
+                        }
+                    }
+                    request(d, next, next_pass, next_step);
+                }
+            }
+        }
+
+        // [warp][part][output]; two buffers in turn, so that one barrier for a tile is enough.
+        float *const buffer = partials + parity * (WARPS * PARTS * OUTPUTS);
+        parity ^= 1;
+#pragma unroll
+        for (int t = 0; t < TILES; t++) {
+#pragma unroll
+            for (int p = 0; p < PARTS; p++) {
+#pragma unroll
+                for (int s = 0; s < SUMS; s++) {
+                    const int r = lane / 4 + 8 * (PAIRED ? s : s / 2), m = PAIRED ? lane % 4 : lane % 4 * 2 + s % 2;
+                    if (m < ROWS) buffer[(warp * PARTS + p) * OUTPUTS + (t * 16 + r) * ROWS + m] = sum[t][p][s];
+                }
+            }
+        }
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < THREAD_OUTPUTS; i++) {
+            const int o = member + i * SPLIT * 32;
+            if (!isMine(o)) continue;
+            const float scale = norm.scale(norm_shared, o % ROWS);
+            float total[PARTS] = {};
+#pragma unroll
+            for (int p = 0; p < PARTS; p++) {
+#pragma unroll
+                for (int s = 0; s < SPLIT; s++) total[p] += buffer[((tile_warp * SPLIT + s) * PARTS + p) * OUTPUTS + o];
+                total[p] *= scale;
+            }
+            const float value = addend[i].finish(total);
+            y[(long long)(o % ROWS) * N + feature_of(o)] = value;
+            if constexpr (HEAD) best[i].meet(value, feature_of(o));
+        }
+    }
+    if constexpr (HEAD) {
+#pragma unroll
+        for (int m = 0; m < ROWS; m++) {
+            Best found;
+#pragma unroll
+            for (int i = 0; i < THREAD_OUTPUTS; i++) {
+                const bool isOfRow = (member + i * SPLIT * 32) % ROWS == m;
+                if (isOfRow) found.meet(best[i].value, best[i].index);
+            }
+            publish_best(found, m, (Best *)dynamic, best_values, best_indices);
+        }
+    }
+}
