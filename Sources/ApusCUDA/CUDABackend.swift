@@ -64,7 +64,7 @@ public final class CUDABackend: Backend {
             return .none(reason: "plugin \(plugin.id): kernels of plugins are not compiled yet")
         }
         if let reason = entry.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
-        return .kernel(entry, operands: query.operands)
+        return .kernel(entry.specialised(for: query), operands: query.operands)
     }
 
     /// Converts elements on the processor, while an engine is built.

@@ -39,18 +39,32 @@ public struct KernelEntry: Sendable {
     public let inPlace: [Int: Int]
     /// Nil if the kernel can serve the query, else the reason why not.
     public let refusal: @Sendable (KernelQuery) -> String?
+    /// The packing of an operand, of kernels whose packings follow from the query; nil for row-major.
+    let packing: (@Sendable (Int, KernelQuery) -> (any WeightPacking)?)?
+
+    /// The kernel as it serves a query: with the packings that follow from it.
+    public func specialised(for query: KernelQuery) -> KernelEntry {
+        guard let packing else { return self }
+        return KernelEntry(
+            op: op, kernel: kernel,
+            forms: query.operands.indices.map { index in
+                packing(index, query).map { OperandForm(packing: $0) } ?? form(index)
+            }, resultOrder: resultOrder, inPlace: inPlace, refusal: refusal)
+    }
 
     /// Declares a kernel.
     public init(
         op: String, kernel: String, forms: [OperandForm] = [.dense], resultOrder: [Int]? = nil,
         inPlace: [Int: Int] = [:],
-        refusal: @escaping @Sendable (KernelQuery) -> String? = { _ in nil }
+        refusal: @escaping @Sendable (KernelQuery) -> String? = { _ in nil },
+        packing: (@Sendable (Int, KernelQuery) -> (any WeightPacking)?)? = nil
     ) {
         self.op = op
         self.kernel = kernel
         self.forms = forms
         self.resultOrder = resultOrder
         self.inPlace = inPlace
+        self.packing = packing
         self.refusal = refusal
     }
 
@@ -91,7 +105,9 @@ public struct KernelCatalog: Sendable {
             for operands in narrow == query.operands ? [narrow] : [narrow, query.operands] {
                 let candidate = KernelQuery(
                     op: query.op, operands: operands, results: query.results, attributes: query.attributes)
-                guard let reason = entry.refusal(candidate) else { return .kernel(entry, operands: operands) }
+                guard let reason = entry.refusal(candidate) else {
+                    return .kernel(entry.specialised(for: candidate), operands: operands)
+                }
                 if operands == query.operands { reasons.append("\(entry.kernel): \(reason)") }
             }
         }

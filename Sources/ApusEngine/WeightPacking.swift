@@ -29,12 +29,13 @@ extension Backend {
     func entry(
         of step: Plan.Step, in plan: Plan, _ plugins: PluginRegistry
     ) throws(ApusError) -> KernelEntry? {
-        guard let id = step.plugin else {
-            return catalog.entries.first { $0.op == step.op && $0.kernel == step.kernel }
-        }
         let query = KernelQuery(
             op: step.op, operands: step.operands.map { $0.map { plan.tensors[$0].type } },
             results: step.results.map { plan.tensors[$0].type }, attributes: step.attributes)
+        guard let id = step.plugin else {
+            return catalog.entries.first { $0.op == step.op && $0.kernel == step.kernel }?
+                .specialised(for: query)
+        }
         guard case .kernel(let entry, _) = choose(try plugins.plugin(id), for: query) else { return nil }
         return entry
     }

@@ -37,6 +37,10 @@ static const char copy_cu[] = {
 #embed "../ApusCUDA/Kernels/copy.cu"
     , 0};
 
+static const char dequantize_cu[] = {
+#embed "../ApusCUDA/Kernels/dequantize.cu"
+    , 0};
+
 static const char embedding_cu[] = {
 #embed "../ApusCUDA/Kernels/embedding.cu"
     , 0};
@@ -162,6 +166,7 @@ static const apus_kernel_source sources[] = {
     {"binary.cu", binary_cu},
     {"convert.cu", convert_cu},
     {"copy.cu", copy_cu},
+    {"dequantize.cu", dequantize_cu},
     {"embedding.cu", embedding_cu},
     {"gather_last_token.cu", gather_last_token_cu},
     {"gemv.cu", gemv_cu},

@@ -172,7 +172,8 @@ import Testing
         try expectMiss("another tokenizer")
         options.backend = .reference
         try expectMiss("another backend")
-        options.device = "cuda"
+        options.backend = .plugin
+        options.device = .cuda(0)
         try expectMiss("another device")
         #expect(Set(seen.keys.map(\.fileName)).count == seen.count)
     }

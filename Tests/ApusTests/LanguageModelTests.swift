@@ -85,7 +85,9 @@ import Testing
         func message(_ options: LoadOptions) -> String? {
             #expect(throws: ApusError.self) { try LanguageModel(folder: folder, options: options) }?.message
         }
-        #expect(message(LoadOptions(device: "tpu")) == "device: expected cpu, got 'tpu'")
+        #expect(
+            message(LoadOptions(backend: .reference, device: .cuda(0)))
+                == "device: the reference backend runs on the processor; leave the device out")
         #expect(
             message(LoadOptions(precision: .f16, backend: .reference))
                 == "precision: the reference backend computes in FP32, got f16; "

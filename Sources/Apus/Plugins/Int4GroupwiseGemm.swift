@@ -26,4 +26,6 @@ public struct Int4GroupwiseGemm: Plugin {
 
     /// The kernel in C, one form for each instruction set.
     public var cpu: (any CPUKernel)? { Int4GroupwiseGemmKernel() }
+    /// The kernels of the CUDA backend.
+    public var cuda: CUDAKernel? { .native }
 }

@@ -35,14 +35,17 @@ extension StepKind {
 
     /// The kernels that models spend their time in.
     private static let modelKinds: [StepKind] =
-        [LinearStep.kind, AttentionStep.kind, EmbeddingStep.kind, SwiGLUStep.kind] + NormStep.kinds
+        [LinearStep.kind, AttentionStep.kind, EmbeddingStep.kind, SwiGLUStep.kind, int8.many] + NormStep.kinds
 
     /// Kernels that only fused plans have.
-    private static let fusedKinds: [StepKind] = [GemvStep.kind]
+    private static let fusedKinds: [StepKind] = [GemvStep.kind, int4.few, int8.few]
+
+    private static let int4 = QuantizedLinearStep.kinds("int4_groupwise_gemm", bits: 4)
+    private static let int8 = QuantizedLinearStep.kinds("int8_linear", bits: 8)
 
     /// Kernels of plugins that the backend has itself, by op.
     static let pluginKinds: [String: StepKind] = [
-        "attention_plugin": AttentionPluginStep.kind
+        "attention_plugin": AttentionPluginStep.kind, "int4_groupwise_gemm": int4.many,
     ]
 }
 

@@ -8,20 +8,18 @@ import ApusGraph
 ///     swiglu(linear(a, w))          → gemv(a, w, gated)
 ///     gather_last_token(x)          → x: it is the only token
 ///
-/// A norm is computed anew by every block of the product after it, which costs less than a launch of its own.
+/// and the same with quantised matrices. A norm is computed anew by every block of the product after it, which costs less
+/// than a launch of its own.
 enum DecodeFusion {
     static func fused(_ plan: Plan) -> Plan {
         var draft = PlanDraft(plan)
         skipGathers(&draft)
-        var uses = PlanUses(draft.plan)
-        addResiduals(&draft, uses)
-        uses = PlanUses(draft.positioned)
-        foldNorms(&draft, uses)
-        uses = PlanUses(draft.positioned)
-        foldGates(&draft, uses)
+        addResiduals(&draft, PlanUses(draft.positioned), isForFewRows: true)
+        foldNorms(&draft, PlanUses(draft.positioned))
+        foldGates(&draft, PlanUses(draft.positioned))
         for (position, step) in draft.steps.enumerated() {
-            guard let step, step.op == "linear" else { continue }
-            draft.steps[position] = gemv(step, operands: step.operands, results: step.results, attributes: [:])
+            guard let step, let product = Product(step) else { continue }
+            draft.steps[position] = product.step(step, isForFewRows: true)
         }
         return draft.plan
     }
@@ -36,18 +34,18 @@ enum DecodeFusion {
     }
 
     /// Products whose result is only added to something do the addition themselves.
-    static func addResiduals(_ draft: inout PlanDraft, _ uses: PlanUses) {
+    static func addResiduals(_ draft: inout PlanDraft, _ uses: PlanUses, isForFewRows: Bool) {
         for (position, step) in draft.steps.enumerated() {
             guard let step, step.op == "add_rms_norm" || step.op == "add_layer_norm",
                 let x = step.operands[0], let delta = step.operands[1], let root = draft.wholeRoot(delta),
                 uses.readers[root] == [position], !uses.isOutput[root], let maker = uses.makers[root],
-                let product = draft.steps[maker], isProduct(product), product.operands.count < 4 || product.operands[3] == nil
+                let made = draft.steps[maker], let product = Product(made), made.operand(product.residual) == nil
             else { continue }
             let (sum, norm) = (step.results[0], step.results[1])
             draft.steps[maker] = nil
             // The product moves to where the sum is needed: what is added may be made after it.
-            draft.insertions[position] = gemv(
-                product, operands: product.paddedOperands(to: 3) + [x], results: [sum], attributes: [:])
+            draft.insertions[position] = product.step(
+                made, isForFewRows: isForFewRows, operands: [product.residual: x], results: [sum])
             draft.steps[position] = Plan.Step(
                 op: String(step.op.dropFirst(4)), kernel: "cuda.\(step.op.dropFirst(4))",
                 operands: [sum] + step.operands.dropFirst(2), results: [norm], attributes: step.attributes)
@@ -62,20 +60,23 @@ enum DecodeFusion {
                 draft.wholeRoot(x) != nil, let root = draft.wholeRoot(step.results[0]), !uses.isOutput[root]
             else { continue }
             let readers = uses.readers[root]
-            let isFoldable = !readers.isEmpty && readers.allSatisfy { reader in
-                guard let product = draft.steps[reader], isProduct(product), let input = product.operands[0] else {
-                    return false
+            let isFoldable =
+                !readers.isEmpty
+                && readers.allSatisfy { reader in
+                    guard Product(draft.steps[reader]) != nil, let operands = draft.steps[reader]?.operands else {
+                        return false
+                    }
+                    let roots = operands.map { $0.flatMap(draft.wholeRoot) }
+                    return roots.first == root && !roots.dropFirst().contains(root)
                 }
-                return draft.wholeRoot(input) == root && !product.operands.dropFirst().contains { $0.map { draft.wholeRoot($0) == root } ?? false }
-            }
             guard isFoldable else { continue }
             for reader in readers {
-                guard let product = draft.steps[reader] else { continue }
-                let bias: Int? = step.operands.count > 2 ? step.operands[2] : nil
-                draft.steps[reader] = gemv(
-                    product,
-                    operands: [x] + product.paddedOperands(to: 4).dropFirst() + [step.operands[1], bias],
-                    results: product.results,
+                guard let made = draft.steps[reader], let product = Product(made) else { continue }
+                draft.steps[reader] = product.step(
+                    made, isForFewRows: true,
+                    operands: [
+                        0: x, product.normWeight: step.operand(1), product.normBias: step.operand(2),
+                    ],
                     attributes: ["norm": .string(step.op), "eps": .float(step.float("eps"))])
             }
             draft.steps[position] = nil
@@ -87,31 +88,14 @@ enum DecodeFusion {
         for (position, step) in draft.steps.enumerated() {
             guard let step, step.op == "swiglu", let x = step.operands[0], let root = draft.wholeRoot(x),
                 uses.readers[root] == [position], !uses.isOutput[root], let maker = uses.makers[root],
-                let product = draft.steps[maker], isProduct(product), product.paddedOperands(to: 4)[2] == nil,
-                product.paddedOperands(to: 4)[3] == nil
+                let made = draft.steps[maker], let product = Product(made), made.operand(product.bias) == nil,
+                made.operand(product.residual) == nil,
+                // Quantised matrices lie in tiles of 16 features: each half must be whole tiles.
+                product.bias == 2 || (draft.tensors[step.results[0]].type.shape.last?.constant ?? 1) % 16 == 0
             else { continue }
             draft.steps[maker] = nil
-            draft.steps[position] = gemv(
-                product, operands: product.operands, results: step.results, attributes: ["gated": .bool(true)])
+            draft.steps[position] = product.step(
+                made, isForFewRows: true, results: step.results, attributes: ["gated": .bool(true)])
         }
-    }
-
-    /// Whether a step is a product with a stored matrix, fused already or not.
-    private static func isProduct(_ step: Plan.Step) -> Bool { step.op == "linear" || step.op == "gemv" }
-
-    /// The fused form of a product: operands x, w, bias, residual, norm weight, norm bias.
-    private static func gemv(
-        _ product: Plan.Step, operands: [Int?], results: [Int], attributes: [String: Attribute]
-    ) -> Plan.Step {
-        Plan.Step(
-            op: "gemv", kernel: "cuda.gemv", operands: operands, results: results,
-            attributes: product.attributes.merging(attributes) { $1 })
-    }
-}
-
-extension Plan.Step {
-    /// The operands with absent ones behind, up to a count.
-    func paddedOperands(to count: Int) -> [Int?] {
-        operands + Array(repeating: nil, count: max(count - operands.count, 0))
     }
 }

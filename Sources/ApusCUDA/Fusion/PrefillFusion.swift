@@ -9,38 +9,40 @@ import ApusGraph
 enum PrefillFusion {
     static func fused(_ plan: Plan) -> Plan {
         var draft = PlanDraft(plan)
-        DecodeFusion.addResiduals(&draft, PlanUses(plan))
-        for (position, step) in draft.steps.enumerated() where step?.op == "gemv" {
-            guard let step else { continue }
-            draft.steps[position] = Plan.Step(
-                op: "linear", kernel: "cuda.linear", operands: step.operands, results: step.results,
-                attributes: step.attributes)
-        }
+        DecodeFusion.addResiduals(&draft, PlanUses(plan), isForFewRows: false)
         narrowInputs(&draft, PlanUses(draft.positioned))
         return draft.plan
     }
 
     /// The ops whose kernels write any floating-point type, by the result that products read.
-    private static let writers = ["rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0, "attention_plugin": 0]
+    private static let writers = [
+        "rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0, "attention_plugin": 0,
+    ]
 
     private static func narrowInputs(_ draft: inout PlanDraft, _ uses: PlanUses) {
         for step in draft.steps {
             guard let step, let index = writers[step.op] else { continue }
             let result = step.results[index]
             guard draft.wholeRoot(result) == result, !uses.isOutput[result], !uses.readers[result].isEmpty,
-                let element = commonElement(uses.readers[result], result, draft), element != .f32
+                let element = commonElement(uses, result, draft), element != .f32
             else { continue }
             retype(result, as: element, &draft)
         }
         // What a gate reads comes straight from a product, which writes either type.
         for step in draft.steps {
             guard let step, step.op == "swiglu", let x = step.operands[0], let root = draft.wholeRoot(x),
-                let maker = uses.makers[root], let product = draft.steps[maker], product.op == "linear",
-                uses.readers[root].count == 1, !uses.isOutput[root], product.paddedOperands(to: 4)[2] == nil,
-                let weight = product.operands[1]
+                let maker = uses.makers[root], let product = draft.steps[maker], let place = Product(product),
+                uses.readers[root].count == 1, !uses.isOutput[root], product.operand(place.bias) == nil,
+                let element = factorElement(product, draft)
             else { continue }
-            retype(root, as: draft.tensors[weight].type.element, &draft)
+            retype(root, as: element, &draft)
         }
+    }
+
+    /// The type in which a product of many rows multiplies: that of its weights, or of their scales.
+    private static func factorElement(_ product: Plan.Step, _ draft: PlanDraft) -> ElementType? {
+        guard let place = Product(product), let weight = product.operand(place.bias == 2 ? 1 : 2) else { return nil }
+        return draft.tensors[weight].type.element
     }
 
     /// A tensor and all views of it in another element type.
@@ -49,13 +51,14 @@ enum PrefillFusion {
     }
 
     /// The type of the weights of all readers, if they are products that read the tensor as a whole.
-    private static func commonElement(_ readers: [Int], _ root: Int, _ draft: PlanDraft) -> ElementType? {
+    private static func commonElement(_ uses: PlanUses, _ root: Int, _ draft: PlanDraft) -> ElementType? {
         var common: ElementType?
-        for reader in readers {
-            guard let product = draft.steps[reader], product.op == "linear", let x = product.operands[0],
-                draft.wholeRoot(x) == root, let weight = product.operands[1]
+        for reader in uses.readers[root] {
+            guard let product = draft.steps[reader], let place = Product(product), let x = product.operands[0],
+                draft.wholeRoot(x) == root, let element = factorElement(product, draft),
+                // A quantised head has few rows, whose kernel reads FP32.
+                place.bias == 2 || !product.results.contains(where: { uses.isOutput[$0] })
             else { return nil }
-            let element = draft.tensors[weight].type.element
             guard common == nil || common == element else { return nil }
             common = element
         }

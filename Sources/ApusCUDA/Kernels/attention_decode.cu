@@ -56,8 +56,8 @@
 #if !defined(PLUGIN) || !defined(CACHE_T) || !defined(OUT_T) || !defined(HEAD_DIM) || !defined(Q_HEADS)
 #error "attention_decode needs PLUGIN, CACHE_T, OUT_T, HEAD_DIM, Q_HEADS"
 #endif
-#if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(CLUSTER)
-#error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, CLUSTER"
+#if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(UNITS) || !defined(CLUSTER)
+#error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, UNITS, CLUSTER"
 #endif
 #if PLUGIN && (!defined(ROTARY_DIM) || !defined(QK_NORM))
 #error "attention_decode with PLUGIN 1 needs ROTARY_DIM, QK_NORM"
@@ -66,24 +66,26 @@
 #error "attention_decode: clusters need sm_90"
 #endif
 
+#ifndef SPREAD
+#define SPREAD 4
+#endif
+
 #include "attention_granule.cuh"
 
 constexpr int HQ = Q_HEADS, HKV = KV_HEADS, GROUP = HQ / HKV, PARTS = (GROUP + 7) / 8;
 constexpr int HEADS = (GROUP + PARTS - 1) / PARTS;  ///< of a part
-constexpr int TILE = GRANULE * WARPS, SPREAD = CLUSTER > 1 ? 4 : 1, THREADS = 32 * WARPS;
+constexpr int TILE = GRANULE * WARPS, THREADS = 32 * WARPS;
 constexpr int VECTORS = HEADS * D / 4;                          ///< float4 of a block's output
 constexpr int SLICE = (VECTORS + CLUSTER - 1) / CLUSTER;        ///< of these, what a block of a cluster ends up with
 constexpr int PARTIAL = 4 * (SLICE + (HEADS + 1) / 2);          ///< floats that a block leaves in scratch
 static_assert(D % 8 == 0 && D <= 256, "head sizes are multiples of 8 up to 256");
 static_assert(HQ % HKV == 0, "query heads are a multiple of KV heads");
-static_assert(WARPS * HEADS * D <= 8192, "too many warps for the shared memory of a block");
 
-/// What the warps of a block leave for each other; Q is not needed any more then.
-union Pool {
-    uint2 q[Q_WORDS / 2];
-    float4 results[WARPS][VECTORS];
-};
-__shared__ __align__(16) Pool pool;
+/// Rings of units, one a warp; afterwards each warp's results [VECTORS], then what groups of threads merged.
+extern __shared__ __align__(128) char rings[];
+constexpr int RING_BYTES = UNITS * UNIT_BYTES;
+static_assert(RING_BYTES >= 4 * HEADS * D && RING_BYTES >= 32 * 24, "a warp's results must fit its ring");
+__shared__ __align__(16) uint2 queries[Q_WORDS / 2];
 __shared__ float largest_of[WARPS][HEADS], sum_of[WARPS][HEADS];
 __shared__ __align__(16) float4 slices[CLUSTER][SLICE];
 __shared__ float slice_largest[CLUSTER][HEADS], slice_sum[CLUSTER][HEADS];
@@ -96,7 +98,7 @@ __device__ __forceinline__ void store_query(int head, int d, float x, float y) {
     const int lane = 4 * head + d % 32 / 8, half = d % 8 / 4, word = d % 4 / 2;
 #pragma unroll
     for (int i = 0; i < Q_PLANES; i++) {
-        ((unsigned *)pool.q)[((d / 32 * 2 + half) * 32 + lane) * 2 * Q_PLANES + 2 * i + word] = planes[i];
+        ((unsigned *)queries)[((d / 32 * 2 + half) * 32 + lane) * 2 * Q_PLANES + 2 * i + word] = planes[i];
     }
 }
 
@@ -114,8 +116,9 @@ struct Deal {
         const int tiles = (length + TILE - 1) / TILE - tile, each = CLUSTER * SPREAD;
         blocks = CLUSTER * min(max((tiles + each - 1) / each, 1), (int)gridDim.x / CLUSTER);
     }
-    /// The first key of a warp's first granule.
+    /// The first key of a warp's first granule; of a block that takes no part, a key that there is not.
     __device__ __forceinline__ int first(int warp) const {
+        if ((int)blockIdx.x >= blocks) return keys;
         const int key = (tile + (int)blockIdx.x) * TILE + warp * GRANULE;
         return key + GRANULE <= from ? key + step() : key;
     }
@@ -137,6 +140,15 @@ __device__ __forceinline__ float weight_of(float largest, float overall) {
 
 __device__ __forceinline__ void add_scaled(float4 &sum, const float4 &x, float w) {
     sum.x += w * x.x, sum.y += w * x.y, sum.z += w * x.z, sum.w += w * x.w;
+}
+
+/// Joins a partial result (largest exponent, sum, weighted values) to another.
+__device__ __forceinline__ void join(float &largest, float &sum, float4 &y, float m, float l, const float4 &x) {
+    const float overall = fmaxf(largest, m), mine = weight_of(largest, overall), theirs = weight_of(m, overall);
+    y.x *= mine, y.y *= mine, y.z *= mine, y.w *= mine;
+    add_scaled(y, x, theirs);
+    sum = sum * mine + l * theirs;
+    largest = overall;
 }
 
 #if CLUSTER > 1
@@ -172,7 +184,6 @@ __device__ __forceinline__ void merge(
     int heads, float *scratch, unsigned *counters) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int rank = (int)blockIdx.x % CLUSTER, row = blockIdx.z * gridDim.y + blockIdx.y;
-    __syncthreads();  // Q has been read
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const int head = 2 * t + i;
@@ -182,7 +193,7 @@ __device__ __forceinline__ void merge(
         for (int c = 0; c < V_CHUNKS; c++) {
             const int d = 64 * c + 8 * g;
             if (d >= D) continue;
-            float4 *to = pool.results[warp] + (head * D + d) / 4;
+            float4 *to = ((float4 *)(rings + warp * RING_BYTES)) + (head * D + d) / 4;
             to[0] = make_float4(result[c][0][i], result[c][0][i + 2], result[c][1][i], result[c][1][i + 2]);
             to[1] = make_float4(result[c][2][i], result[c][2][i + 2], result[c][3][i], result[c][3][i + 2]);
         }
@@ -199,7 +210,7 @@ __device__ __forceinline__ void merge(
         for (int w = 0; w < WARPS; w++) overall = fmaxf(overall, largest_of[w][head]);
         float4 total = make_float4(0, 0, 0, 0);
 #pragma unroll
-        for (int w = 0; w < WARPS; w++) add_scaled(total, pool.results[w][v], weight_of(largest_of[w][head], overall));
+        for (int w = 0; w < WARPS; w++) add_scaled(total, ((const float4 *)(rings + w * RING_BYTES))[v], weight_of(largest_of[w][head], overall));
 #if CLUSTER > 1
         store_at(v / SLICE, &slices[rank][v % SLICE], total);
 #else
@@ -268,26 +279,41 @@ __device__ __forceinline__ void merge(
     }
     __syncthreads();
     if (!is_last) return;
-    for (int v = threadIdx.x; v < SLICE; v += THREADS) {
+    // Groups of SLICE threads take the clusters in turns.
+    constexpr int TEAMS = SLICE < THREADS ? THREADS / SLICE : 1;
+    float4 *team_results = (float4 *)rings;
+    float2 *team_sums = (float2 *)(team_results + THREADS);
+    const int team = threadIdx.x / SLICE;
+    for (int v = threadIdx.x % SLICE; v < SLICE; v += TEAMS > 1 ? SLICE : THREADS) {
         const int at = rank * SLICE + v, head = 4 * at / D;
-        if (at >= VECTORS) continue;
+        const bool is_there = at < VECTORS && team < TEAMS;
         float overall = minus_infinity(), total = 0;
         float4 y = make_float4(0, 0, 0, 0);
 #pragma unroll 4
-        for (int c = 0; c < clusters; c++) {
-            overall = fmaxf(overall, __ldcg(partials + (long long)c * CLUSTER * PARTIAL + 4 * SLICE + head));
-        }
-#pragma unroll 4
-        for (int c = 0; c < clusters; c++) {
+        for (int c = is_there ? team : clusters; c < clusters; c += TEAMS) {
             const float *partial = partials + (long long)c * CLUSTER * PARTIAL;
-            const float w = weight_of(__ldcg(partial + 4 * SLICE + head), overall);
-            total += w * __ldcg(partial + 4 * SLICE + HEADS + head);
-            add_scaled(y, __ldcg((const float4 *)partial + v), w);
+            const float m = __ldcg(partial + 4 * SLICE + head), l = __ldcg(partial + 4 * SLICE + HEADS + head);
+            const float4 x = __ldcg((const float4 *)partial + v);
+            join(overall, total, y, m, l, x);
         }
-        if (head < heads) store4(out + 4 * at, y, total > 0 ? 1 / total : total);
+        if constexpr (TEAMS > 1) {
+            team_results[threadIdx.x] = y;
+            team_sums[threadIdx.x] = make_float2(overall, total);
+            __syncthreads();
+            if (team > 0) return;
+#pragma unroll
+            for (int i = 1; i < TEAMS; i++) {
+                const float2 other = team_sums[i * SLICE + v];
+                join(overall, total, y, other.x, other.y, team_results[i * SLICE + v]);
+            }
+        }
+        if (is_there && head < heads) store4(out + 4 * at, y, total > 0 ? 1 / total : total);
     }
 }
 
+#ifndef MIN_BLOCKS
+#define MIN_BLOCKS 2
+#endif
 #if PLUGIN
 #include "attention_newest.cuh"
 #endif
@@ -298,7 +324,7 @@ __device__ __forceinline__ void merge(
 #define CLUSTERED
 #endif
 
-extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D * sizeof(CACHE_T) <= 256 ? 16 / WARPS : 1)
+extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, MIN_BLOCKS)
 attention_decode(
 #if PLUGIN
     const float *packed_qkv, CACHE_T *cache, const float *rope, const float *q_norm, const float *k_norm, int rope_rows,
@@ -308,7 +334,7 @@ attention_decode(
 #endif
     int capacity, const int *lengths, int length_stride, int length_offset, OUT_T *out, float *scratch,
     unsigned *counters, int window, float scale, float softcap) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4;
     const int b = blockIdx.z, kv_head = blockIdx.y / PARTS, part = blockIdx.y % PARTS;
     const int first_head = kv_head * GROUP + part * HEADS, heads = min(HEADS, GROUP - part * HEADS);
     const float q_factor = SOFTCAP ? scale : scale * log2_e;
@@ -316,77 +342,105 @@ attention_decode(
     arrive_at_cluster();
 #endif
     // Columns and heads that there are not.
-    for (int i = threadIdx.x; i < Q_WORDS / 2; i += THREADS) pool.q[i] = make_uint2(0, 0);
-    __syncthreads();
+    for (int i = threadIdx.x; i < Q_WORDS / 2; i += THREADS) queries[i] = make_uint2(0, 0);
 
-    Granule granule;
+    char *const ring = rings + warp * RING_BYTES;
     Rows keys, values;
+    int key;
+    const auto fill_ring = [&](const Deal &deal) {
+        key = deal.first(warp);
+#pragma unroll
+        for (int u = 0; u < UNITS; u++) {
+            const int at = key + u / 2 * deal.step();
+            if (u % 2 == 0) keys.ask<true>(ring + u * UNIT_BYTES, at, lane);
+            else values.ask<false>(ring + u * UNIT_BYTES, at, lane);
+        }
+    };
 #if PLUGIN
     const long long head_size = (long long)capacity * (IS_QUANTIZED ? D + 4 : D);
-    CACHE_T *const k_head = cache + ((long long)b * 2 * HKV + kv_head) * head_size, *const v_head = k_head + HKV * head_size;
+    CACHE_T *const k_head = cache + ((long long)b * 2 * HKV + kv_head) * head_size;
+    CACHE_T *const v_head = k_head + HKV * head_size;
     const auto rows_of = [&](const CACHE_T *head, const Deal &deal) {
         // The newest row comes from shared memory.
-        return Rows{head, D, IS_QUANTIZED ? (const float *)(head + (long long)capacity * D) : nullptr, deal.from, deal.keys - 1};
+        const float *scales = IS_QUANTIZED ? (const float *)(head + (long long)capacity * D) : nullptr;
+        return Rows{head, D, scales, deal.from, deal.keys - 1};
     };
     const float *table = rope + (long long)(rope_batches == 1 ? 0 : b) * rope_rows * R;
     // The length may still be that of the step before; if so, all this is done again.
     Deal deal(length_of(lengths, length_stride, length_offset, capacity, b), window);
-    int key = deal.first(warp);
-    Turn turn(table, min(max(deal.keys - 1, 0), rope_rows - 1), lane);
     keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
-    load_keys(granule, keys, key, g, t);
-    load_values(granule, values, key, g, t);
+    fill_ring(deal);
+    Turn turn(table, min(max(deal.keys - 1, 0), rope_rows - 1), lane);
+    NewestHeads fresh;
+#if QK_NORM
+    fresh.load_norms(q_norm, k_norm, warp, lane);
+#endif
+    __syncthreads();
     wait_for_previous();
     let_next_start();
     const int length = length_of(lengths, length_stride, length_offset, capacity, b);
+    fresh.load(packed_qkv + (long long)b * (HQ + 2 * HKV) * D, first_head, kv_head, heads, warp, lane);
     if (length != deal.keys) {
         deal = Deal(length, window);
-        key = deal.first(warp);
-        turn = Turn(table, min(max(length - 1, 0), rope_rows - 1), lane);
         keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
-        load_keys(granule, keys, key, g, t);
-        load_values(granule, values, key, g, t);
+        wait_for_copies<0>();
+        __syncwarp();
+        fill_ring(deal);
+        turn = Turn(table, min(max(length - 1, 0), rope_rows - 1), lane);
     }
     if ((int)blockIdx.x >= deal.blocks) return;
-    take_newest(
-        packed_qkv + (long long)b * (HQ + 2 * HKV) * D, first_head, kv_head, heads, deal.keys > 0 && deal.owns_newest(),
-        part == 0, turn, q_norm, k_norm, eps, q_factor, k_head, v_head, deal.keys - 1, capacity);
+    fresh.finish(
+        heads, deal.keys > 0 && deal.owns_newest(), part == 0, turn, eps, q_factor, k_head, v_head, deal.keys - 1,
+        capacity, warp, lane);
 #else
+    __syncthreads();
     wait_for_previous();
     let_next_start();
     const Deal deal(length_of(lengths, length_stride, length_offset, capacity, b), window);
     if ((int)blockIdx.x >= deal.blocks) return;
-    int key = deal.first(warp);
     keys = {k + b * strides.k_batch + kv_head * strides.k_head, (int)strides.k_row, nullptr, deal.from, deal.keys};
     values = {v + b * strides.v_batch + kv_head * strides.v_head, (int)strides.v_row, nullptr, deal.from, deal.keys};
-    load_keys(granule, keys, key, g, t);
-    load_values(granule, values, key, g, t);
-    const float *queries = q + b * strides.q_batch + first_head * strides.q_head;
+    fill_ring(deal);
+    const float *q_head = q + b * strides.q_batch + first_head * strides.q_head;
     for (int i = threadIdx.x; i < heads * D / 2; i += THREADS) {
         const int head = 2 * i / D, d = 2 * i % D;
-        store_query(head, d, queries[head * strides.q_head + d] * q_factor, queries[head * strides.q_head + d + 1] * q_factor);
+        const float *x = q_head + head * strides.q_head + d;
+        store_query(head, d, x[0] * q_factor, x[1] * q_factor);
     }
 #endif
     __syncthreads();
 
     float largest[2] = {minus_infinity(), minus_infinity()}, sum[2] = {}, result[V_CHUNKS][4][4] = {};
-    while (key < deal.keys) {
-        const int next = key + deal.step();
+    int slot = 0, asked = key + UNITS / 2 * deal.step();  // ring position; granule of the next unit to ask for
+    bool asks_key = UNITS % 2 == 0;
+    const auto ask_next = [&](char *unit) {
+        if (asks_key) keys.ask<true>(unit, asked, lane);
+        else values.ask<false>(unit, asked, lane), asked += deal.step();
+        asks_key = !asks_key;
+        slot = slot + 1 == UNITS ? 0 : slot + 1;
+    };
+    for (; key < deal.keys; key += deal.step()) {
+        char *unit = ring + slot * UNIT_BYTES;
+        wait_for_copies<UNITS - 1>();
+        __syncwarp();
 #if PLUGIN
-        if (key + GRANULE >= deal.keys) insert_newest(granule, deal.keys - 1 - key, g, t);
+        const int newest_row = deal.keys - 1 - key;
+        if (newest_row < GRANULE) insert_newest<true>(unit, newest_row, lane);
 #endif
-        float s[4];
-        scores_of(granule, pool.q, lane, s);
+        float s[4], k_scale[2];
+        if constexpr (IS_QUANTIZED) k_scale[0] = scale_at(unit, g), k_scale[1] = scale_at(unit, g + 8);
+        scores_of(unit, queries, lane, s);
+        __syncwarp();
+        ask_next(unit);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            if constexpr (IS_QUANTIZED) s[i] *= granule.k_scale[i / 2];
+            if constexpr (IS_QUANTIZED) s[i] *= k_scale[i / 2];
 #if SOFTCAP
             s[i] = softcap * tanhf(s[i] / softcap) * log2_e;
 #endif
             const int at = key + g + i / 2 * 8;
             if (at < deal.from || at >= deal.keys) s[i] = minus_infinity();
         }
-        load_keys(granule, keys, next, g, t);
 
         float shrink[2], weights[4];
 #pragma unroll
@@ -410,14 +464,22 @@ attention_decode(
                 }
             }
         }
+        unit = ring + slot * UNIT_BYTES;
+        wait_for_copies<UNITS - 1>();
+        __syncwarp();
+#if PLUGIN
+        if (newest_row < GRANULE) insert_newest<false>(unit, newest_row, lane);
+#endif
         if constexpr (IS_QUANTIZED) {
 #pragma unroll
-            for (int i = 0; i < 4; i++) weights[i] = weights[i] == 0 ? 0 : weights[i] * granule.v_scale[i / 2];
+            for (int i = 0; i < 4; i++) weights[i] = weights[i] == 0 ? 0 : weights[i] * scale_at(unit, g + i / 2 * 8);
         }
-        add_values(granule, weights, result);
-        load_values(granule, values, next, g, t);
-        key = next;
+        add_values(unit, lane, weights, result);
+        __syncwarp();
+        ask_next(unit);
     }
+    wait_for_copies<0>();
+    __syncwarp();
 #pragma unroll
     for (int i = 0; i < 2; i++) {
 #pragma unroll

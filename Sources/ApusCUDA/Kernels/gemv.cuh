@@ -61,7 +61,7 @@ template <int keeps> struct Norm {
     float eps;
     float4 kept[keeps > 0 ? keeps : 1];
     float squares[ROWS];
-    float mean[NORM == 2 ? ROWS : 1], factor[NORM == 2 ? ROWS : 1];
+    float mean[NORM == 2 ? ROWS : 1] = {}, factor[NORM == 2 ? ROWS : 1] = {};
 
     /// Loads constants; to be called before the wait.
     __device__ __forceinline__ void prepare(const VECTOR *norm_weight, const VECTOR *norm_bias, float epsilon) {

@@ -50,34 +50,36 @@ final class LinearStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let m = context.symbols.value(rows)
         guard m > 0, n > 0 else { return [] }
-        guard context.hasProducts, w.element == .f32 || k % 8 == 0 else { return [.kernel(fallback(m))] }
         var work: [DeviceWork] = []
         var input = UnsafeRawPointer(x.pointer)
-        if needsRounding, let scratch = context.scratch() {
+        if needsRounding, context.hasProducts, let scratch = context.scratch() {
             work.append(.kernel(RoundingCall.call(x.pointer, x.element, scratch, w.element, count: m * k, context)))
             input = UnsafeRawPointer(scratch)
         }
-        work.append(
-            .product(
-                LinearProduct(
-                    element: w.element, result: y.element, m: m, n: n, k: k, x: input,
-                    w: UnsafeRawPointer(w.pointer), y: y.pointer, bias: bias.map { UnsafeRawPointer($0.pointer) },
-                    residual: residual.map { UnsafeRawPointer($0.pointer) })))
+        let product = LinearProduct(
+            element: w.element, result: y.element, m: m, n: n, k: k, x: input, w: UnsafeRawPointer(w.pointer),
+            y: y.pointer, bias: bias.map { UnsafeRawPointer($0.pointer) },
+            residual: residual.map { UnsafeRawPointer($0.pointer) })
+        work.append(product.work(context, inputs: context.hasProducts ? w.element : x.element))
         return work
     }
+}
 
-    private func fallback(_ m: Int) -> KernelCall {
+extension LinearProduct {
+    /// The product by cuBLASLt, or by a kernel of Apus where that is missing or does not take the sizes.
+    /// - Parameter inputs: Type of x; cuBLASLt wants that of w.
+    func work(_ context: DeviceContext, inputs: ElementType) -> DeviceWork {
+        if context.hasProducts, inputs == element, element == .f32 || k % 8 == 0 { return .product(self) }
         let unit = KernelUnit(
             "linear_rows",
-            [
-                "X_TYPE": x.element.kernelType, "W_TYPE": w.element.kernelType, "Y_TYPE": y.element.kernelType,
-            ])
-        return KernelCall(
-            unit, "linear_rows", grid: .init((n + 63) / 64, (m + 63) / 64), block: .init(256),
-            [
-                .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer), .pointer(residual?.pointer),
-                .pointer(y.pointer), .int32(m), .int32(n), .int32(k),
-            ])
+            ["X_TYPE": inputs.kernelType, "W_TYPE": element.kernelType, "Y_TYPE": result.kernelType])
+        return .kernel(
+            KernelCall(
+                unit, "linear_rows", grid: .init((n + 63) / 64, (m + 63) / 64), block: .init(256),
+                [
+                    .pointer(x), .pointer(w), .pointer(bias), .pointer(residual), .pointer(y), .int32(m), .int32(n),
+                    .int32(k),
+                ]))
     }
 }
 

@@ -240,6 +240,17 @@ typedef struct {
 /// The sources and the headers that they include, by index; past the last, both fields are null.
 apus_kernel_source apus_kernel_source_at(int index);
 
+// MARK: Packing
+
+/// Bytes of packed codes of 4 or 8 bits for a weight [n, k] with groups of `group` inputs, which divide k.
+size_t apus_cuda_code_bytes(size_t n, size_t k, size_t group, int bits);
+/// Packs codes u8[n, k]; 0 if one has more bits.
+int apus_cuda_pack_codes(const uint8_t *codes, size_t n, size_t k, size_t group, int bits, void *packed);
+/// Bytes of packed scales or zero points [groups, n].
+size_t apus_cuda_group_bytes(size_t groups, size_t n, size_t element_bytes);
+/// Packs scales or zero points [groups, n] of elements of so many bytes.
+void apus_cuda_pack_groups(const void *values, size_t element_bytes, size_t groups, size_t n, void *packed);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,222 @@
+import ApusEngine
+import ApusGraph
+import ApusSupport
+
+/// A linear whose weight is read as codes of 4 or 8 bits.
+///
+/// Few rows are multiplied with the codes as they stream by; for many the weight is first written out in the type of its
+/// scales, which costs less than a product that decodes it again for each tile of rows. Inputs are never rounded to 8 bits,
+/// whatever the op's `activations` allow.
+final class QuantizedLinearStep: DeviceStep {
+    /// Kernels of an op by bits, for many rows and for few.
+    static func kinds(_ op: String, bits: Int) -> (many: StepKind, few: StepKind) {
+        let refusal: @Sendable (KernelQuery) -> String? = { query in
+            guard query.operands[0]?.element == .f32 else { return "x is not f32" }
+            if query.operands.count > 4, let bias = query.operands[4], bias.element != .f32 {
+                return "bias \(bias) is not f32"
+            }
+            guard let shape = query.operands[1]?.constantShape, shape.count == 2 else {
+                return "the codes are not a constant matrix"
+            }
+            let group = query.int("group_size")
+            guard group % 8 == 0 || group == shape[1] else {
+                return "group_size \(group) is neither a multiple of 8 nor all \(shape[1]) inputs"
+            }
+            return nil
+        }
+        let many = StepKind(
+            KernelEntry(
+                op: op, kernel: "cuda.\(op)",
+                refusal: refusal,
+                packing: { operand, query in packing(of: operand, bits: bits, group: query.int("group_size")) })
+        ) { step, context throws(ApusError) in try QuantizedLinearStep(step, context, bits: bits) }
+        let few = StepKind(
+            KernelEntry(op: "int\(bits)_gemv", kernel: "cuda.int\(bits)_gemv")
+        ) { step, context throws(ApusError) in try QuantizedLinearStep(step, context, bits: bits) }
+        return (many, few)
+    }
+
+    /// How an operand is stored.
+    static func packing(of operand: Int, bits: Int, group: Int) -> (any WeightPacking)? {
+        switch operand {
+        case 1: TileCodes(bits: bits, group: group)
+        case 2, 3: TileGroups()
+        default: nil
+        }
+    }
+
+    private let context: DeviceContext
+    private let bits: Int
+    private let (x, codes, scales): (TensorView, TensorView, TensorView)
+    private let (zeros, bias, residual): (TensorView?, TensorView?, TensorView?)
+    private let norm: (weight: TensorView, bias: TensorView?)?
+    private let y: TensorView
+    private let isGated: Bool
+    private let (n, k, group): (Int, Int, Int)
+    private let rowCount: Size
+    private let mostRows: Int
+
+    init(_ step: Plan.Step, _ context: DeviceContext, bits: Int) throws(ApusError) {
+        self.context = context
+        self.bits = bits
+        (x, codes) = (try context.view(step.operands[0]), try context.view(step.operands[1]))
+        scales = try context.view(step.operands[2])
+        (zeros, bias) = (try context.optionalView(step, 3), try context.optionalView(step, 4))
+        residual = try context.optionalView(step, 5)
+        if let weight = try context.optionalView(step, 6) {
+            norm = (weight, try context.optionalView(step, 7))
+        } else {
+            norm = nil
+        }
+        y = try context.view(step.results[0])
+        isGated = step.bool("gated")
+        (n, k) = (codes.type.shape[0].constant ?? 0, codes.type.shape[1].constant ?? 0)
+        group = step.int("group_size")
+        let count = Dimension.product(x.type.shape.dropLast())
+        rowCount = try context.size(count)
+        mostRows = try context.most(count)
+        super.init(step)
+    }
+
+    /// The type that many rows are multiplied in.
+    private var factor: ElementType { scales.element }
+
+    private var usesCodes: Bool { x.element == .f32 && context.symbols.value(rowCount) <= PassKind.mostDecodeRows }
+
+    override var scratchBytes: Int {
+        guard mostRows > PassKind.mostDecodeRows || x.element != .f32 else { return 0 }
+        return weightBytes + (x.element == factor ? 0 : mostRows * k * factor.byteCount)
+    }
+
+    private var weightBytes: Int { (n * k * factor.byteCount + 255) / 256 * 256 }
+
+    private var macros: [String: String] {
+        [
+            "G": "\(group)", "K": "\(k)", "SCALE": scales.element.kernelType, "HAS_ZEROS": zeros == nil ? "0" : "1",
+        ]
+    }
+
+    override func work() throws(ApusError) -> [DeviceWork] {
+        let rows = context.symbols.value(rowCount)
+        guard rows > 0, n > 0 else { return [] }
+        return usesCodes ? [.kernel(fewRows(rows))] : try manyRows(rows)
+    }
+
+    private func fewRows(_ tokens: Int) -> KernelCall {
+        let rows = PassKind.rowCount(tokens)
+        let features = isGated ? n / 2 : n
+        let shape = QuantizedGemvShape(
+            n: features, k: k, bits: bits, group: group, rows: rows, parts: isGated ? 2 : 1,
+            processors: context.nominalProcessorCount)
+        var macros = macros.merging(shape.macros) { $1 }
+        macros.merge(
+            [
+                "N": "\(features)", "ROWS": "\(rows)", "VECTOR": "float", "HEAD": isHead ? "1" : "0",
+                "GATED": isGated ? "1" : "0", "HAS_BIAS": bias == nil ? "0" : "1",
+                "HAS_RESIDUAL": residual == nil ? "0" : "1",
+                "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
+            ]) { $1 }
+        let name = bits == 4 ? "int4" : "int8"
+        var arguments: [KernelArgument] = [
+            .pointer(y.pointer), .pointer(x.pointer), .pointer(codes.pointer), .pointer(scales.pointer),
+            .pointer(zeros?.pointer), .pointer(bias?.pointer),
+        ]
+        if !isHead { arguments.append(.pointer(residual?.pointer)) }
+        arguments += [
+            .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
+            .float(norm == nil ? 0 : Float(step.float("eps"))),
+        ]
+        if isHead {
+            let best = context.bestLogits
+            context.bestParts = shape.grid
+            arguments += [.pointer(best.values), .pointer(best.indices)]
+        }
+        return KernelCall(
+            KernelUnit(bits == 4 ? "int4_groupwise_gemm" : "int8_linear", macros), name + (isHead ? "_gemv_head" : "_gemv"),
+            grid: .init(shape.grid), block: .init(QuantizedGemvShape.threads), sharedBytes: shape.sharedBytes, arguments)
+    }
+
+    /// Whether the result is the logits of a pass of few rows, whose largest are found on the way.
+    private var isHead: Bool {
+        guard context.kind == .decode, let output = context.plan.outputs.first, !isGated, residual == nil else {
+            return false
+        }
+        return context.plan.root(of: output.tensor) == step.results[0]
+    }
+
+    private func manyRows(_ rows: Int) throws(ApusError) -> [DeviceWork] {
+        guard let scratch = context.scratch() else {
+            throw ApusError(.internal, "int\(bits) product: no scratch for the weight")
+        }
+        var macros = macros
+        macros["N"] = "\(n)"
+        macros["BITS"] = "\(bits)"
+        macros["OUT_TYPE"] = factor.kernelType
+        let padded = QuantizedGemvShape.paddedInputs(k: k, group: group)
+        var work: [DeviceWork] = [
+            .kernel(
+                KernelCall(
+                    KernelUnit("dequantize", macros), "dequantize",
+                    grid: .init((padded + 511) / 512, (n + 15) / 16), block: .init(256),
+                    [
+                        .pointer(codes.pointer), .pointer(scales.pointer), .pointer(zeros?.pointer),
+                        .pointer(scratch),
+                    ]))
+        ]
+        var input = UnsafeRawPointer(x.pointer)
+        if x.element != factor {
+            let rounded = scratch + weightBytes
+            work.append(
+                .kernel(RoundingCall.call(x.pointer, x.element, rounded, factor, count: rows * k, context)))
+            input = UnsafeRawPointer(rounded)
+        }
+        let product = LinearProduct(
+            element: factor, result: y.element, m: rows, n: n, k: k, x: input, w: UnsafeRawPointer(scratch),
+            y: y.pointer, bias: bias.map { UnsafeRawPointer($0.pointer) },
+            residual: residual.map { UnsafeRawPointer($0.pointer) })
+        work.append(product.work(context, inputs: factor))
+        return work
+    }
+}
+
+/// How the kernels of few rows deal packed codes out to threads: the macros that `quantized_gemv.cuh` describes.
+struct QuantizedGemvShape {
+    static let threads = 256
+    let grid: Int
+    let sharedBytes: Int
+    let macros: [String: String]
+
+    /// Inputs with each group padded to what a product of tensor cores takes.
+    static func paddedInputs(k: Int, group: Int) -> Int {
+        (k / max(group, 1) * paddedGroup(group) + 63) / 64 * 64
+    }
+
+    private static func paddedGroup(_ group: Int) -> Int {
+        group <= 16 ? 16 : group <= 32 ? 32 : (group + 63) / 64 * 64
+    }
+
+    /// Chooses for `n` features, of each half where `parts` is 2, and `k` inputs.
+    init(n: Int, k: Int, bits: Int, group: Int, rows: Int, parts: Int, processors: Int) {
+        let tiles = (n + 15) / 16
+        let warps = Self.threads / 32
+        let grid = min(tiles, 2 * processors)
+        let tilesOfBlock = (tiles + grid - 1) / grid
+        var split = 1
+        while split < warps, tilesOfBlock * split < warps { split *= 2 }
+        let depth = max(1, 4 / parts)
+        let blocks = Self.paddedInputs(k: k, group: group) / 64
+        // Inputs that do not fit beside another block's come in parts.
+        let columns = rows <= 4 ? rows : 8
+        let most = max(1, (64 << 10) / (4 * 64 * columns))
+        let inputBlocks = blocks <= most ? blocks : most
+        let flush = min(Self.paddedGroup(group), bits == 4 ? 64 : 32)
+        let sums = 64 * inputBlocks / flush
+        self.grid = grid
+        sharedBytes =
+            4 * (64 * columns * inputBlocks + 2 * rows * sums + max(rows, 2) * warps + 32 * warps * rows * parts)
+        macros = [
+            "THREADS": "\(Self.threads)", "GRID": "\(grid)", "SPLIT": "\(split)", "TILES": "1", "DEPTH": "\(depth)",
+            "X_BLOCKS": inputBlocks == blocks ? "0" : "\(inputBlocks)", "BLOCKS": "2",
+        ]
+    }
+}
