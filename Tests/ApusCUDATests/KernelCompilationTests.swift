@@ -14,7 +14,7 @@ import Testing
 
     /// Sources that belong to other suites.
     private static let generic: Set<String> = [
-        "binary", "convert", "copy", "gather_last_token", "generate", "index", "linear_rows", "matmul", "move",
+        "binary", "convert", "copy", "embedding_rows", "gather_last_token", "generate", "index", "linear_rows", "matmul", "move",
         "reduce", "rope", "softmax", "unary",
     ]
 

@@ -1,7 +1,7 @@
 /// Products of activations, fused attention and cache updates.
 extension GraphCase {
     /// q·kᵀ and p·v over heads and groups, straight from a cache.
-    private static func product(_ name: String, _ cache: String, width: Int, start: Int) -> GraphCase {
+    package static func product(_ name: String, _ cache: String, width: Int, start: Int) -> GraphCase {
         GraphCase(
             name,
             "%start: i64[1], %q: f32[B, S, 6, 20], %k: \(cache)[B, 2, C, 20], %v: \(cache)[B, 2, C, 20]",
@@ -62,7 +62,7 @@ extension GraphCase {
     ]
 
     /// The attention op over a cache.
-    private static func attention(
+    package static func attention(
         _ name: String, _ attributes: String, cache: String = "f32", mask: String = "", width: Int, start: Int
     ) -> GraphCase {
         let operand = mask.isEmpty ? "none" : "%m"

@@ -258,6 +258,12 @@ extension GraphCase {
             "index_copy outside of a dimension", "%x: f32[5, 3], %i: i64[2], %s: f32[2, 3]",
             "%y = index_copy(%x, %i, %s) {dim = 0} : f32[5, 3]", values: ["i": [0, 7]]),
         GraphCase(
+            "id outside of a table", "%w: f32[5, 3]",
+            """
+            %0 = arange() {start = 2, end = S + 2, element = i64} : i64[S]
+              %y = embedding(%w, %0) : f32[S, 3]
+            """),
+        GraphCase(
             "integer by 0", "%a: i32[B, S], %b: i32[S]", "%y = div(%a, %b) : i32[B, S]",
             values: ["a": [1, 2], "b": [1, 0, 3]]),
         GraphCase(
