@@ -207,6 +207,9 @@ public final class LanguageModel: @unchecked Sendable {
         if case .engine(_, let backend) = compute { backend } else { nil }
     }
 
+    /// Tokens of a prompt that one pass takes, unless ``LoadOptions/chunk`` says otherwise.
+    public var promptChunk: Int { backend?.promptChunk ?? 512 }
+
     /// Threads of the processor that compute.
     public var threadCount: Int { (backend as? CPUBackend)?.threadCount ?? 1 }
 
@@ -247,9 +250,6 @@ public final class LanguageModel: @unchecked Sendable {
 
     /// Positions of a KV cache that is planned for a call: few calls need a new one.
     private static let contextGrain = 256
-    /// Tokens of a pass that keep all cores busy with little memory.
-    static let defaultChunk = 512
-
     /// The generator of the last call, or a new one if that has no room.
     private func generator(for prompts: [[Int32]], _ options: GenerationOptions) throws(ApusError)
         -> Generator
@@ -266,7 +266,7 @@ public final class LanguageModel: @unchecked Sendable {
         let grain = Self.contextGrain
         let grown = max((needed + grain - 1) / grain * grain, held?.capacity ?? 0)
         let capacity = self.options.contextLength ?? min(grown, info.maxPositions)
-        let chunk = min(self.options.chunk ?? Self.defaultChunk, capacity)
+        let chunk = min(self.options.chunk ?? promptChunk, capacity)
         let limits = SessionLimits(
             batch: max(prompts.count, self.options.batchSize, held?.batch ?? 0), chunk: chunk,
             capacity: capacity)

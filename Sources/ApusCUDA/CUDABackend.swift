@@ -40,6 +40,9 @@ public final class CUDABackend: Backend {
     /// `cuda`.
     public var name: String { "cuda" }
 
+    /// 4096: products of fewer rows leave a large GPU half idle.
+    public var promptChunk: Int { 4096 }
+
     /// All kernels of GPUs.
     public var catalog: KernelCatalog { Self.catalog }
 

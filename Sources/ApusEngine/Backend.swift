@@ -9,6 +9,9 @@ public protocol Backend: Sendable {
     /// The device and what is used of it, for people, such as `avx512 kernels, 2 threads`.
     var summary: String { get }
 
+    /// Tokens of a prompt that one pass takes, unless a user chooses: enough to keep the device busy.
+    var promptChunk: Int { get }
+
     /// Version of the layout that the backend's kernels read weights in; an engine of another one does not run.
     var weightLayout: Int { get }
 
@@ -38,6 +41,9 @@ public protocol Backend: Sendable {
 }
 
 extension Backend {
+    /// 512: all cores are busy, and little memory is needed.
+    public var promptChunk: Int { 512 }
+
     /// Nothing: the backend's kernels are part of the program.
     public func compileKernels(
         for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry

@@ -21,6 +21,10 @@ static const char attention_prefill_cu[] = {
 #embed "../ApusCUDA/Kernels/attention_prefill.cu"
     , 0};
 
+static const char attention_prefill_sm90_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_prefill_sm90.cu"
+    , 0};
+
 static const char attention_rows_cu[] = {
 #embed "../ApusCUDA/Kernels/attention_rows.cu"
     , 0};
@@ -157,11 +161,16 @@ static const char types_cuh[] = {
 #embed "../ApusCUDA/Kernels/types.cuh"
     , 0};
 
+static const char wgmma_cuh[] = {
+#embed "../ApusCUDA/Kernels/wgmma.cuh"
+    , 0};
+
 static const apus_kernel_source sources[] = {
     {"advance.cu", advance_cu},
     {"argmax.cu", argmax_cu},
     {"attention_decode.cu", attention_decode_cu},
     {"attention_prefill.cu", attention_prefill_cu},
+    {"attention_prefill_sm90.cu", attention_prefill_sm90_cu},
     {"attention_rows.cu", attention_rows_cu},
     {"binary.cu", binary_cu},
     {"convert.cu", convert_cu},
@@ -196,6 +205,7 @@ static const apus_kernel_source sources[] = {
     {"strided.cuh", strided_cuh},
     {"tile.cuh", tile_cuh},
     {"types.cuh", types_cuh},
+    {"wgmma.cuh", wgmma_cuh},
 };
 
 apus_kernel_source apus_kernel_source_at(int index) {

@@ -69,7 +69,8 @@ final class CUDATokenLoop: PlanLoop {
 
     func canRun(_ request: TokenLoopRequest) -> Bool {
         let batch = request.tokens.count
-        return PassKind.of(batch: batch, width: 1) == .decode && request.endTokens.count <= Self.mostEndTokens
+        return list.isSteadyInLoops && PassKind.of(batch: batch, width: 1) == .decode
+            && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }
             && (cacheMode == .plugin || (cacheMode == .staticCache && batch == 1))
     }
