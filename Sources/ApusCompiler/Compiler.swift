@@ -151,7 +151,7 @@ public enum Compiler {
         return Engine(
             info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,
             origin: origin,
-            kernels: try backend.compileKernels(for: draft.plan, store.regions, plugins))
+            kernels: try backend.compileKernels(for: draft.plan, plugins))
     }
 
     /// Chooses kernels and lays out tensors, without touching any weight.

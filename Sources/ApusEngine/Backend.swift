@@ -23,9 +23,10 @@ public protocol Backend: Sendable {
 
     /// Compiles what an engine must carry so that the backend can run it without a compiler.
     /// - Throws: `.notFound` if there is no compiler.
-    func compileKernels(
-        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
-    ) throws(ApusError) -> KernelStore
+    func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore
+
+    /// What passes of a plan launch on the device, as lines of text under a title each; empty where steps are launches.
+    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [(title: String, lines: [String])]
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
@@ -46,8 +47,13 @@ extension Backend {
 
     /// Nothing: the backend's kernels are part of the program.
     public func compileKernels(
-        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
+        for plan: Plan, _ plugins: PluginRegistry
     ) throws(ApusError) -> KernelStore { KernelStore() }
+
+    /// None: every step is a launch.
+    public func launches(
+        of plan: Plan, _ plugins: PluginRegistry
+    ) throws(ApusError) -> [(title: String, lines: [String])] { [] }
 }
 
 /// A model that is ready to run forward passes over a batch of sequences, each with its own KV cache.
