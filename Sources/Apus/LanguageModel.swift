@@ -98,7 +98,8 @@ public final class LanguageModel: @unchecked Sendable {
         }
         var warnings = source.warnings
         if compute == nil {
-            let compiled = try Self.compile(source.importedModel(), options, progress)
+            let compiled = try Self.compile(
+                source.importedModel(), options, isKept: source.cacheSlot != nil, progress)
             if case .engine(let engine, _) = compiled, let slot = source.cacheSlot,
                 let warning = slot.store(engine, source, progress)
             {
@@ -135,7 +136,7 @@ public final class LanguageModel: @unchecked Sendable {
     ) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
-        let compute = try Self.compile(model, options, progress)
+        let compute = try Self.compile(model, options, isKept: false, progress)
         self.init(
             compute, info: model.info, generation: model.generation, tokenizer: tokenizer, options: options,
             loadSeconds: loadSeconds, buildSeconds: (ContinuousClock.now - start) / .seconds(1),
@@ -165,14 +166,16 @@ public final class LanguageModel: @unchecked Sendable {
     }
 
     private static func compile(
-        _ model: ImportedModel, _ options: LoadOptions, _ progress: (any ProgressReporter)?
+        _ model: ImportedModel, _ options: LoadOptions, isKept: Bool, _ progress: (any ProgressReporter)?
     ) throws(ApusError) -> Compute {
         switch options.backend {
         case .plugin, .sdpa, .iattention:
             let backend = try (options.device ?? .cpu).makeBackend(threads: options.threads)
+            var compile = options.compile
+            compile.carriesKernels = isKept
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
-                options: options.compile, plugins: options.plugins, backend: backend, progress: progress)
+                options: compile, plugins: options.plugins, backend: backend, progress: progress)
             return .engine(engine, backend)
         case .reference:
             return .reference(

@@ -35,14 +35,18 @@ extension CUDABackend {
     ) throws(ApusError) -> Set<KernelUnit> {
         var units: Set<KernelUnit> = []
         var batch = 1
-        var passes = [(1, 64)]
+        // A chunk of a few tokens and a long one take different kernels.
+        var passes = [(1, 2), (1, 512)]
         while batch <= (plan.hasSymbolicBatch ? AttentionShape.mostBatches : 1) {
             passes.append((batch, 1))
             batch *= 2
         }
         for (batch, width) in passes {
-            units.formUnion(
-                try outline(of: plan, plugins, architecture, batch: batch, width: width).units)
+            for capacity in [2 * width + 254, 2 * AttentionShape.longCapacity] {
+                units.formUnion(
+                    try outline(of: plan, plugins, architecture, batch: batch, width: width, capacity: capacity)
+                        .units)
+            }
         }
         // The token loop's own.
         return units.union(CUDATokenLoop.units(of: plan))
@@ -63,11 +67,12 @@ extension CUDABackend {
 
     /// What one pass of a plan launches on a GPU of an architecture, as text, and what is compiled for it.
     static func outline(
-        of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int
+        of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
+        capacity: Int = 2048
     ) throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
         let runtime = CUDARuntime(CUDADevice(imitating: architecture))
         let device = CUDAPlanDevice(runtime: runtime)
-        let limits = SessionLimits(batch: batch, chunk: width, capacity: 2 * width + 254)
+        let limits = SessionLimits(batch: batch, chunk: width, capacity: capacity)
         let info = ModelInfo(
             modelType: "", vocabularySize: 1, maxPositions: limits.capacity, layerCount: 0, precision: .f32)
         let engine = Engine(
