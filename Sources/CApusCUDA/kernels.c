@@ -133,6 +133,10 @@ static const char attention_granule_cuh[] = {
 #embed "../ApusCUDA/Kernels/attention_granule.cuh"
     , 0};
 
+static const char attention_merge_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention_merge.cuh"
+    , 0};
+
 static const char attention_newest_cuh[] = {
 #embed "../ApusCUDA/Kernels/attention_newest.cuh"
     , 0};
@@ -198,6 +202,7 @@ static const apus_kernel_source sources[] = {
     {"unary.cu", unary_cu},
     {"attention.cuh", attention_cuh},
     {"attention_granule.cuh", attention_granule_cuh},
+    {"attention_merge.cuh", attention_merge_cuh},
     {"attention_newest.cuh", attention_newest_cuh},
     {"gemv.cuh", gemv_cuh},
     {"quantized.cuh", quantized_cuh},

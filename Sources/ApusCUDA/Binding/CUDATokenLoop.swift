@@ -69,7 +69,8 @@ final class CUDATokenLoop: PlanLoop {
 
     func canRun(_ request: TokenLoopRequest) -> Bool {
         let batch = request.tokens.count
-        return PassKind.of(batch: batch, width: 1) == .decode && request.endTokens.count <= Self.mostEndTokens
+        return list.isSteadyInLoops && PassKind.of(batch: batch, width: 1) == .decode
+            && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }
             && (cacheMode == .plugin || (cacheMode == .staticCache && batch == 1))
     }
@@ -187,6 +188,16 @@ final class CUDATokenLoop: PlanLoop {
         return made
     }
 
+    /// What loops of a plan launch beside its steps.
+    static func units(of plan: Plan) -> Set<KernelUnit> {
+        guard plan.cacheMode != .recompute, let output = plan.outputs.first,
+            let size = plan.tensors[output.tensor].type.shape.last?.constant
+        else { return [] }
+        return [advance, KernelUnit("argmax"), SamplingMemory.unit(vocabularySize: size)]
+    }
+
+    private static let advance = KernelUnit("advance", ["THREADS": "256"])
+
     /// The choice of the tokens and the step forward.
     private func tail(_ batch: Int, isGreedy: Bool) throws(ApusError) -> [KernelCall] {
         func word(_ index: Int) -> KernelArgument { .pointer(state.base + 4 * index) }
@@ -198,7 +209,7 @@ final class CUDATokenLoop: PlanLoop {
             .int32(Self.mostEndTokens), word(layout.out), .int32(limits.capacity), .pointer(nil), .int32(0),
             .pointer(UnsafeRawPointer(bitPattern: UInt(words.address))), .pointer(nil),
         ]
-        let unit = KernelUnit("advance", ["THREADS": "256"])
+        let unit = Self.advance
         var calls: [KernelCall] = []
         if isGreedy {
             let best = list.context.bestLogits
@@ -285,6 +296,10 @@ final class SamplingMemory {
         }
     }
 
+    static func unit(vocabularySize: Int) -> KernelUnit {
+        KernelUnit("sample", ["V": "\(vocabularySize)", "SLICES": "\(slices)", "THREADS": "256"])
+    }
+
     /// The launch that draws a token for each row.
     func call(
         _ logits: UnsafeRawPointer?, batch: Int, step: UnsafeRawPointer, _ device: CUDADevice
@@ -292,7 +307,7 @@ final class SamplingMemory {
         let base = memory?.base
         // All slices of all rows wait for each other.
         return KernelCall(
-            KernelUnit("sample", ["V": "\(vocabularySize)", "SLICES": "\(Self.slices)", "THREADS": "256"]), "sample",
+            Self.unit(vocabularySize: vocabularySize), "sample",
             grid: .init(Self.slices, batch), block: .init(256),
             [
                 .pointer(logits), .pointer(base.map { $0 + scratchBytes + uniformBytes }),

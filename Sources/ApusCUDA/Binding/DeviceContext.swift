@@ -149,6 +149,16 @@ final class DeviceContext {
 }
 
 extension CUDAArchitecture {
+    /// Shared memory that a block may ask for: 227 KiB on Hopper and Blackwell of data centres, 163 on Ampere of data
+    /// centres, 99 on all others.
+    var sharedBytesPerBlock: Int {
+        switch (major, minor) {
+        case (8, 0), (8, 7): 163 << 10
+        case (8, _), (12, _): 99 << 10
+        default: 227 << 10
+        }
+    }
+
     /// Processors of the usual GPU of the architecture.
     var nominalProcessorCount: Int {
         switch (major, minor) {

@@ -1,4 +1,5 @@
 import ApusEngine
+import ApusGraph
 import ApusSupport
 import CApusCUDA
 
@@ -10,6 +11,8 @@ final class LaunchList {
     private let runtime: CUDARuntime
     /// For each step, the symbols that its launches follow, by index.
     private let dependencies: [[Int]]
+    /// Whether launches stay the same while positions advance: kernels read all that changes on the device.
+    let isSteadyInLoops: Bool
     private var prepared: [[Prepared]?]
     private var graph: CapturedGraph?
     /// Whether all sizes were the same in the pass before: only then a graph pays.
@@ -40,6 +43,9 @@ final class LaunchList {
             let ignored = Set(binding.symbols.indices(of: step.deviceSymbols))
             return Array(Set(step.positions.flatMap { all[$0] }).subtracting(ignored)).sorted()
         }
+        // What does not follow from batch, width and capacity follows from a position.
+        let free = Set(binding.symbols.indices(of: Set(binding.plan.symbols.filter { $0.definition == nil }.map(\.name))))
+        isSteadyInLoops = dependencies.allSatisfy { free.isSuperset(of: $0) }
     }
 
     /// Forgets what was prepared for other sizes.

@@ -1,12 +1,14 @@
 #pragma once
-// The inner step of attention_decode: 16 keys, a granule, times up to 8 query heads, by one warp.
+// The inner step of attention_decode: SETS sets of 16 keys, a granule, times up to 8 query heads, by one warp.
 //
-// Lane l = 4g + t takes of K rows g and g + 8, of each 32 columns the 8 from 8t on; of V rows 2t, 2t + 1, 2t + 8 and
+// Of a set, lane l = 4g + t takes of K rows g and g + 8, of each 32 columns the 8 from 8t on; of V rows 2t, 2t + 1, 2t + 8 and
 // 2t + 9, of each 64 columns the 8 from 8g on. Scores and weights of keys g and g + 8 and heads 2t and 2t + 1 are s[0…3]:
 // (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). Outputs of these two heads and columns 64c + 8g + 2j + i are
 // result[c][j][2i] and [2i + 1].
 
-constexpr int D = HEAD_DIM, GRANULE = 16;
+constexpr int D = HEAD_DIM, ROW_BYTES = D * (int)sizeof(CACHE_T);
+/// Two sets share the latency of a softmax, where rows are short enough for shared memory.
+constexpr int SETS = ROW_BYTES <= 256 ? 2 : 1, GRANULE = 16 * SETS;
 constexpr int K_CHUNKS = (D + 31) / 32, V_CHUNKS = (D + 63) / 64;
 
 /// What the tensor cores multiply. A cache in FP32 goes in as a sum of three bfloat16 planes, INT8 codes fit in one.
@@ -23,10 +25,9 @@ constexpr int Q_PLANES = IS_WIDE ? 3 : 2;
 /// 32-bit words of Q in shared memory: of each 16 columns and lane the planes' pairs of words.
 constexpr int Q_WORDS = K_CHUNKS * 2 * 32 * Q_PLANES * 2;
 
-constexpr int ROW_BYTES = D * (int)sizeof(CACHE_T);
 /// Bytes of a copy; heads of the cache start at a multiple of these.
 constexpr int PIECE = ROW_BYTES % 16 == 0 ? 16 : 8;
-/// A granule of K or of V in shared memory; behind INT8 codes their 16 scales.
+/// A granule of K or of V in shared memory; behind INT8 codes their scales.
 constexpr int UNIT_BYTES = GRANULE * ROW_BYTES + (IS_QUANTIZED ? 4 * GRANULE : 0);
 
 /// Where byte `byte` of a row of a unit lies: pieces change places, so that lanes that read together meet all banks.
@@ -73,20 +74,25 @@ __device__ __forceinline__ float scale_at(const char *unit, int row) {
 /// Rows of K or V of one head.
 struct Rows {
     const CACHE_T *head;
+#if PLUGIN
+    static constexpr int stride = D;
+#else
     int stride;
+#endif
     const float *scales;
     int from, end;  ///< Others are not read, they become zeros.
 
     /// Asks for the granule at `key`, one group of copies of the warp.
     template <bool IS_KEY> __device__ __forceinline__ void ask(char *unit, int key, int lane) const {
         constexpr int PIECES = ROW_BYTES / PIECE;
+        const char *rows = (const char *)(head + (long long)key * stride);
         if (key <= end) {  // at the end stands the newest key, which is not read but inserted
 #pragma unroll
             for (int i = 0; i < (GRANULE * PIECES + 31) / 32; i++) {
                 const int at = 32 * i + lane, row = at / PIECES, byte = at % PIECES * PIECE;
                 if (GRANULE * PIECES % 32 != 0 && at >= GRANULE * PIECES) break;
                 const bool is_there = key + row >= from && key + row < end;
-                const char *p = (const char *)(head + (long long)(is_there ? key + row : from) * stride) + byte;
+                const char *p = rows + row * stride * (int)sizeof(CACHE_T) + byte;
                 const unsigned to = shared_address(unit + place_of<IS_KEY>(row, byte));
                 if constexpr (PIECE == 16) {
                     copy_async(to, p, is_there);
@@ -100,7 +106,7 @@ struct Rows {
                 const unsigned to = shared_address(unit + GRANULE * ROW_BYTES + 4 * lane);
                 if (lane < GRANULE) {
                     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to),
-                                 "l"(scales + (is_there ? key + lane : from)), "r"(is_there ? 4 : 0)
+                                 "l"(scales + key + lane), "r"(is_there ? 4 : 0)
                                  : "memory");
                 }
             }
@@ -146,9 +152,9 @@ __device__ __forceinline__ void planes_of(const Eight &x, unsigned (&planes)[4][
     }
 }
 
-/// s = K·Q^T of a granule; `q` is Q in shared memory.
-__device__ __forceinline__ void scores_of(const char *unit, const uint2 *q, int lane, float (&s)[4]) {
-    const int g = lane / 4, t = lane % 4;
+/// s = K·Q^T of the set of keys from row `first` of a unit on; `q` is Q in shared memory.
+__device__ __forceinline__ void scores_of(const char *unit, int first, const uint2 *q, int lane, float (&s)[4]) {
+    const int g = first + lane / 4, t = lane % 4;
     // Several chains of sums: each product waits for the one before it.
     float sums[4][4] = {};
 #pragma unroll
@@ -188,9 +194,9 @@ __device__ __forceinline__ unsigned transposed(unsigned pairs) {
     return x;
 }
 
-/// result += V^T·P^T of a granule.
+/// result += V^T·P^T of a set.
 __device__ __forceinline__ void add_values(
-    const char *unit, int lane, const float (&weights)[4], float (&result)[V_CHUNKS][4][4]) {
+    const char *unit, int first, int lane, const float (&weights)[4], float (&result)[V_CHUNKS][4][4]) {
     unsigned low[Q_PLANES], high[Q_PLANES];
     split(weights[0], weights[1], low);
     split(weights[2], weights[3], high);
@@ -200,7 +206,7 @@ __device__ __forceinline__ void add_values(
     for (int c = 0; c < V_CHUNKS; c++) {
         unsigned rows[4][4][PLANES];
 #pragma unroll
-        for (int i = 0; i < 4; i++) planes_of(eight_at<false>(unit, value_row(i, lane % 4), 64 * c + lane / 4 * 8), rows[i]);
+        for (int i = 0; i < 4; i++) planes_of(eight_at<false>(unit, first + value_row(i, lane % 4), 64 * c + lane / 4 * 8), rows[i]);
 #pragma unroll
         for (int p = 0; p < PLANES; p++) {
 #pragma unroll

@@ -113,7 +113,7 @@ struct BenchmarkTable {
     private func time(
         _ model: LanguageModel, _ setting: BenchmarkSetting, threads: Int, _ bandwidth: Double
     ) throws(ApusError) -> (GenerationTimes, [ProfileTable]) {
-        let limits = setting.limits(chunk: BenchmarkSetting.chunk)
+        let limits = setting.limits(chunk: model.promptChunk)
         let executor: any Executor
         if let engine = model.engine, model.backend is CPUBackend, model.threadCount != threads {
             executor = try CPUBackend(threads: threads).makeExecutor(engine, limits: limits)
