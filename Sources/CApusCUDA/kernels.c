@@ -49,6 +49,10 @@ static const char embedding_cu[] = {
 #embed "../ApusCUDA/Kernels/embedding.cu"
     , 0};
 
+static const char embedding_rows_cu[] = {
+#embed "../ApusCUDA/Kernels/embedding_rows.cu"
+    , 0};
+
 static const char gather_last_token_cu[] = {
 #embed "../ApusCUDA/Kernels/gather_last_token.cu"
     , 0};
@@ -181,6 +185,7 @@ static const apus_kernel_source sources[] = {
     {"copy.cu", copy_cu},
     {"dequantize.cu", dequantize_cu},
     {"embedding.cu", embedding_cu},
+    {"embedding_rows.cu", embedding_rows_cu},
     {"gather_last_token.cu", gather_last_token_cu},
     {"gemv.cu", gemv_cu},
     {"generate.cu", generate_cu},
