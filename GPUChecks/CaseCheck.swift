@@ -40,7 +40,8 @@ struct CaseCheck {
                             Tensor(pair.1.element, pair.1.shape, bytes: bytes.baseAddress ?? $0.baseAddress!)
                         }
                     }
-                    let error = pair.0.element == tensor.element ? GraphCase.difference(pair.0, tensor) : .infinity
+                    let error =
+                        pair.0.element == tensor.element ? GraphCase.difference(pair.0, tensor) : .infinity
                     guard error <= test.tolerance else {
                         throw ApusError(
                             .mismatch,

@@ -42,7 +42,8 @@ final class GraphRun {
         guard let kernels = set.kernels else { throw ApusError(.unsupported, "no \(set) here") }
         let pool = try ThreadPool(count: threads)
         let engine = Engine(
-            info: ModelInfo(modelType: "graph", vocabularySize: 0, maxPositions: 0, layerCount: 0, precision: .f32),
+            info: ModelInfo(
+                modelType: "graph", vocabularySize: 0, maxPositions: 0, layerCount: 0, precision: .f32),
             plan: plan, weights: store, precision: .f32)
         let binding = try PlanBinding(
             engine, frame: frame, limits: limits, on: CPUDevice(kernels: kernels, pool: pool)

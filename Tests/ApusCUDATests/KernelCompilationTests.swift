@@ -14,7 +14,8 @@ import Testing
 
     /// Sources that belong to other suites.
     private static let generic: Set<String> = [
-        "binary", "convert", "copy", "embedding_rows", "gather_last_token", "generate", "index", "linear_rows", "matmul", "move",
+        "binary", "convert", "copy", "embedding_rows", "gather_last_token", "generate", "index",
+        "linear_rows", "matmul", "move",
         "reduce", "rope", "softmax", "unary",
     ]
 
@@ -55,7 +56,9 @@ import Testing
 
     @Test(.enabled(if: compiler != nil, "NVRTC is not on this machine"), arguments: CUDAArchitecture.all)
     func everySourceCompilesForEveryArchitecture(architecture: CUDAArchitecture) async throws {
-        let units = Dictionary(grouping: try Self.units(), by: \.source).values.compactMap { $0.randomElement() }
+        let units = Dictionary(grouping: try Self.units(), by: \.source).values.compactMap {
+            $0.randomElement()
+        }
         try await compile(units, for: architecture)
     }
 

@@ -68,7 +68,8 @@ import Testing
         Operands(result: [], a: ([], []), b: ([1], [1]), rank: 0),
         Operands(result: [4, 8, 16], a: ([4, 8, 16], [256, 32, 1]), b: ([8, 16], [16, 1]), rank: 2),
         Operands(result: [3, 0, 2], a: ([3, 0, 2], [0, 2, 1]), b: ([2], [1]), rank: 2),
-        Operands(result: [2, 1, 3, 1, 4, 5], a: ([1, 3, 1, 4, 5], [60, 20, 20, 5, 1]), b: ([5], [3]), rank: 5),
+        Operands(
+            result: [2, 1, 3, 1, 4, 5], a: ([1, 3, 1, 4, 5], [60, 20, 20, 5, 1]), b: ([5], [3]), rank: 5),
     ]
 
     @Test(arguments: operands)

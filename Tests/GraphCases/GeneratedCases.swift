@@ -24,7 +24,8 @@ extension GraphCase {
         }
 
         func test(
-            _ name: String, _ signature: String, batch: Int = 2, width: Int = 5, values: [String: [Int]] = [:],
+            _ name: String, _ signature: String, batch: Int = 2, width: Int = 5,
+            values: [String: [Int]] = [:],
             tolerance: Double = 1e-5
         ) -> GraphCase {
             GraphCase(
@@ -91,7 +92,8 @@ extension GraphCase {
                 script.output("pow(%a) {exponent = \(exponent)}", "f32[B, S, 36]")
             }
             script.output("pow(%p) {exponent = 0.3}", "f32[B, S, 36]")
-            return script.test("functions of numbers to \(scale), width \(width)", "%x: f32[B, S, 36]", width: width)
+            return script.test(
+                "functions of numbers to \(scale), width \(width)", "%x: f32[B, S, 36]", width: width)
         }
     }
 
@@ -191,7 +193,8 @@ extension GraphCase {
             for type in floats + ["i64", "i32"] {
                 script.output("arange() {start = 3, end = S + 3, element = \(type)}", "\(type)[S]")
             }
-            script.output("causal_mask() {queries = S, keys = S + 9, offset = 7, window = 5}", "f32[S, S + 9]")
+            script.output(
+                "causal_mask() {queries = S, keys = S + 9, offset = 7, window = 5}", "f32[S, S + 9]")
             return script.test(
                 "rows of \(dim), \(rotary) turned, width \(width)",
                 "%x: f32[B, S, 3, \(dim)], %c: f32[B, S, \(rotary)], %s: f32[B, S, \(rotary)], %last: i32[B]",
@@ -205,7 +208,8 @@ extension GraphCase {
             var script = Script()
             let sizes = [(1, 1), (7, 5), (64, 64), (100, 33)]
             for (index, (n, k)) in sizes.enumerated() {
-                script.node("t\(index)", "transpose(%c\(index)) {dim0 = 1, dim1 = 2}", "\(type)[B, \(k), \(n)]")
+                script.node(
+                    "t\(index)", "transpose(%c\(index)) {dim0 = 1, dim1 = 2}", "\(type)[B, \(k), \(n)]")
                 script.node("b\(index)f", "to(%b\(index)) {element = f32}", "f32[B, \(k), \(n)]")
                 script.node("t\(index)f", "to(%t\(index)) {element = f32}", "f32[B, \(k), \(n)]")
                 script.output("matmul(%a\(index), %b\(index)f)", "f32[B, S, \(n)]")
@@ -216,7 +220,8 @@ extension GraphCase {
                     + "%c\(index): \(type)[B, \(size.0), \(size.1)]"
             }
             return script.test(
-                "products with \(type), width \(width)", signature.joined(separator: ", "), batch: 3, width: width)
+                "products with \(type), width \(width)", signature.joined(separator: ", "), batch: 3,
+                width: width)
         }
     }
 

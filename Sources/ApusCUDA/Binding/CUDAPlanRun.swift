@@ -20,14 +20,17 @@ package final class CUDAPlanRun {
     package init(_ engine: Engine, limits: SessionLimits, on backend: CUDABackend) throws(ApusError) {
         self.limits = limits
         let runtime = backend.runtime
-        let (gpu, inputs, bounds) = (runtime.device, Inputs(), SizeBounds(engine.plan.symbols, limits: limits))
+        let (gpu, inputs, bounds) = (
+            runtime.device, Inputs(), SizeBounds(engine.plan.symbols, limits: limits)
+        )
         let device = CUDAPlanDevice(runtime: runtime)
         frame = try Frame(limits: limits, mirror: device.allocateMirror)
         let binding = try PlanBinding(engine, frame: frame, limits: limits, on: device) {
             name, type throws(ApusError) in
             // Both sides read it: symbols may be the values of inputs.
             let memory = try CUDAHostMemory(
-                (bounds.upperBound(of: type.elementCount) ?? 0) * type.element.byteCount, purpose: "input \(name)",
+                (bounds.upperBound(of: type.elementCount) ?? 0) * type.element.byteCount,
+                purpose: "input \(name)",
                 on: gpu)
             inputs.memory[name] = memory
             return memory.base
@@ -38,7 +41,8 @@ package final class CUDAPlanRun {
         // What a step does not write, no step may read.
         let arena = binding.memory.arena
         try gpu.driver.check(
-            gpu.driver.functions.fill(apus_cu_address(UInt(bitPattern: arena.base)), 0xff, arena.byteCount, nil),
+            gpu.driver.functions.fill(
+                apus_cu_address(UInt(bitPattern: arena.base)), 0xff, arena.byteCount, nil),
             "spoiling activations")
         try gpu.driver.check(gpu.driver.functions.stream_synchronize(nil), "spoiling activations")
     }
@@ -89,9 +93,13 @@ package final class CUDAPlanRun {
         for output in context.plan.outputs {
             let view = try context.view(output.tensor)
             var bytes = [UInt8](repeating: 0, count: view.count * view.element.byteCount)
-            let (functions, address) = (device.driver.functions, apus_cu_address(UInt(bitPattern: view.pointer)))
+            let (functions, address) = (
+                device.driver.functions, apus_cu_address(UInt(bitPattern: view.pointer))
+            )
             if !bytes.isEmpty {
-                let status = bytes.withUnsafeMutableBytes { functions.copy_out($0.baseAddress, address, $0.count, nil) }
+                let status = bytes.withUnsafeMutableBytes {
+                    functions.copy_out($0.baseAddress, address, $0.count, nil)
+                }
                 try device.driver.check(status, "reading an output")
                 try device.driver.check(functions.stream_synchronize(nil), "reading an output")
             }
