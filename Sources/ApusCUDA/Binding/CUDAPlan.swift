@@ -38,7 +38,7 @@ final class CUDAPlan: RunnablePlan {
             }
         }
         stream = try CUDAStream(on: device)
-        shared = try DeviceScratch(on: device)
+        shared = try DeviceScratch(rows: binding.limits.batch, on: device)
         var lists: [LaunchList] = []
         for kind in PassKind.allCases {
             let plan = kind.fused(binding.plan)
@@ -68,10 +68,10 @@ final class CUDAPlan: RunnablePlan {
     /// The token loop, made when it is first asked for.
     var loop: (any PlanLoop)? {
         if let tokenLoop { return tokenLoop }
-        guard let list = lists.first(where: { $0.kind == .decode }), let output = plan.outputs.first,
+        guard let output = plan.outputs.first,
             let size = plan.tensors[output.tensor].type.shape.last?.constant
         else { return nil }
-        tokenLoop = try? CUDATokenLoop(self, list, runtime, binding, vocabularySize: size)
+        tokenLoop = try? CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
         return tokenLoop
     }
 

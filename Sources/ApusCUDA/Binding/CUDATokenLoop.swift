@@ -13,7 +13,7 @@ import CApusCUDA
 /// the step forward, which the processor only launches again and again, some steps ahead of the tokens that it reads.
 final class CUDATokenLoop: PlanLoop {
     private let plan: CUDAPlan
-    private let list: LaunchList
+    private let lists: [LaunchList]
     private let runtime: CUDARuntime
     private let frame: Frame
     private let limits: SessionLimits
@@ -48,16 +48,16 @@ final class CUDATokenLoop: PlanLoop {
     }
 
     init(
-        _ plan: CUDAPlan, _ list: LaunchList, _ runtime: CUDARuntime, _ binding: PlanBinding, vocabularySize: Int
+        _ plan: CUDAPlan, _ lists: [LaunchList], _ runtime: CUDARuntime, _ binding: PlanBinding, vocabularySize: Int
     ) throws(ApusError) {
         self.plan = plan
-        self.list = list
+        self.lists = lists
         self.runtime = runtime
         self.vocabularySize = vocabularySize
         frame = binding.frame
         limits = binding.limits
         cacheMode = binding.plan.cacheMode
-        let rows = PassKind.mostDecodeRows
+        let rows = limits.batch
         let stop = 1
         layout = Layout(
             stop: stop, limits: stop + rows, ends: stop + 2 * rows, out: stop + 2 * rows + Self.mostEndTokens,
@@ -69,10 +69,18 @@ final class CUDATokenLoop: PlanLoop {
 
     func canRun(_ request: TokenLoopRequest) -> Bool {
         let batch = request.tokens.count
-        return list.isSteadyInLoops && PassKind.of(batch: batch, width: 1) == .decode
-            && request.endTokens.count <= Self.mostEndTokens
+        guard let list = list(batch), list.isSteadyInLoops, batch <= limits.batch else { return false }
+        // All parts of all rows that are drawn meet at barriers.
+        let canDraw =
+            batch * SamplingMemory.slices <= runtime.device.processorCount || request.choices.allSatisfy(\.isGreedy)
+        return canDraw && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }
             && (cacheMode == .plugin || (cacheMode == .staticCache && batch == 1))
+    }
+
+    /// The launches for so many sequences.
+    private func list(_ batch: Int) -> LaunchList? {
+        lists.first { $0.kind == PassKind.of(batch: batch, width: 1) }
     }
 
     func run(
@@ -173,9 +181,10 @@ final class CUDATokenLoop: PlanLoop {
 
     /// The graph of one step.
     private func captured(_ batch: Int, isGreedy: Bool) throws(ApusError) -> Captured {
+        guard let list = list(batch) else { throw ApusError(.internal, "no launches for \(batch) sequences") }
         let isFresh = try list.prepare()
         if let graph, !isFresh, graph.batch == batch, graph.isGreedy == isGreedy { return graph }
-        let tail = try tail(batch, isGreedy: isGreedy).map { call throws(ApusError) in
+        let tail = try tail(list, batch, isGreedy: isGreedy).map { call throws(ApusError) in
             try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: true)
         }
         let stream = plan.streamHandle
@@ -199,7 +208,7 @@ final class CUDATokenLoop: PlanLoop {
     private static let advance = KernelUnit("advance", ["THREADS": "256"])
 
     /// The choice of the tokens and the step forward.
-    private func tail(_ batch: Int, isGreedy: Bool) throws(ApusError) -> [KernelCall] {
+    private func tail(_ list: LaunchList, _ batch: Int, isGreedy: Bool) throws(ApusError) -> [KernelCall] {
         func word(_ index: Int) -> KernelArgument { .pointer(state.base + 4 * index) }
         func input(_ name: String) -> KernelArgument { .pointer(frame.address(of: name)) }
         let counters: [KernelArgument] = [
@@ -249,7 +258,7 @@ final class SamplingMemory {
     private var memory: CUDAMemory?
 
     /// Blocks of a row.
-    private static let slices = 16
+    static let slices = 16
     private static let bins = 2048
     private var scratchBytes: Int { 8 * (2 + 2 * Self.slices + 6 * Self.bins) * rows }
     private var optionBytes: Int { 4 * 8 * rows }
