@@ -67,7 +67,9 @@ final class LaunchList {
             for work in try steps[index].work() {
                 switch work {
                 case .kernel(let call):
-                    let overlaps = kind == .decode && !(index == 0 && list.isEmpty)
+                    let overlaps =
+                        kind == .decode && !(index == 0 && list.isEmpty)
+                        && context.plan.mayStartEarly(steps[index].step)
                     list.append(
                         .kernel(try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
                 case .product(let product):
