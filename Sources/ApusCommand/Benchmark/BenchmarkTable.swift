@@ -32,6 +32,14 @@ struct BenchmarkTable {
             for profile in rows.flatMap(\.profiles) { try output.write("\n" + profile.text) }
         }
         try output.flush()
+        guard let path = command.trace else { return }
+        var trace = TraceFile()
+        for row in rows {
+            for profile in row.profiles {
+                trace.add("\(row.model) \(row.precision) \(row.backend): \(profile.title)", profile.profile)
+            }
+        }
+        try trace.write(to: path)
     }
 
     /// Settings in the order of the lists.
