@@ -20,9 +20,9 @@
 // have SPREAD tiles a block, so short sequences end without scratch. The order of sums depends on the launch and the length only.
 //
 // Bound by reads of the cache where these are long; else by the latency of the chain wait, q, scores, softmax, outputs,
-// cluster, about 2 us. Measured on an H200, FP16, one sequence, us a launch between kernels that stream weights: 2.2 (14/2
-// heads of 64, 2048 keys), 2.6 (32/8, 64), 4.6 (16/8, 128), 4.8 (32/8, 128); 32768 keys, 32/8 heads of 128, back to back: 33.3,
-// 89 % of the read bandwidth.
+// cluster, about 2 us. Measured on an H200, FP16, one sequence, us a launch between kernels that stream weights: 2.1 (14/2
+// heads of 64, 2048 keys), 2.7 (32/8, 64), 4.3 (16/8, 128), 4.5 (32/8, 128); 32768 keys, 32/8 heads of 128, back to back: 33.3,
+// 89 % of the read bandwidth. Registers that spill cost about 1 us a launch, so none may.
 //
 // Macros
 //   PLUGIN                1 or 0
@@ -32,7 +32,7 @@
 //   Q_HEADS, KV_HEADS     HQ, HKV
 //   SOFTCAP               1: scores become softcap·tanh(s / softcap), else 0
 //   WARPS                 8; 4, 2 or 1 where shared memory is short
-//   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes)
+//   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), for C above 8192 max(2, 25000 / unit bytes)
 //   CLUSTER               1, 2, 4, 8 or 16 blocks; above 1 for sm_90 and up, 16 only where the function's attribute
 //                         NON_PORTABLE_CLUSTER_SIZE_ALLOWED was set
 //   ROTARY_DIM, QK_NORM   PLUGIN only: R, even; 1 if q_norm and k_norm are there
@@ -143,7 +143,7 @@ __device__ __forceinline__ int length_of(const int *lengths, int stride, int off
 #define CLUSTERED
 #endif
 
-extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 ? 2 : 1) attention_decode(
+extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_WIDE ? 2 : 1) attention_decode(
 #if PLUGIN
     const float *packed_qkv, CACHE_T *cache, const float *rope, const float *q_norm, const float *k_norm, int rope_rows,
     int rope_batches, float eps,
@@ -246,9 +246,9 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
         if (newest_row < GRANULE) insert_newest<true>(unit, newest_row, lane);
 #endif
         float s[SETS][4];
+        scores_of(unit, queries, lane, s);
 #pragma unroll
         for (int h = 0; h < SETS; h++) {
-            scores_of(unit, 16 * h, queries, lane, s[h]);
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int row = 16 * h + g + i / 2 * 8;

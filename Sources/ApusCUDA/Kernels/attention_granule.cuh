@@ -30,15 +30,22 @@ constexpr int PIECE = ROW_BYTES % 16 == 0 ? 16 : 8;
 /// A granule of K or of V in shared memory; behind INT8 codes their scales.
 constexpr int UNIT_BYTES = GRANULE * ROW_BYTES + (IS_QUANTIZED ? 4 * GRANULE : 0);
 
-/// Where byte `byte` of a row of a unit lies: pieces change places, so that lanes that read together meet all banks.
-template <bool IS_KEY> __device__ __forceinline__ int place_of(int row, int byte) {
-    int turn = 0;
-    if constexpr (ROW_BYTES % 128 == 0) {
-        if constexpr (IS_WIDE) turn = IS_KEY ? row & 1 : (row & 2) << 1 | (row & 4) >> 2;
-        else if constexpr (IS_QUANTIZED) turn = IS_KEY ? (row & 3) << 1 : row & 6;
-        else turn = IS_KEY ? (row & 1) << 2 : row & 6;
-    }
-    return row * ROW_BYTES + (byte ^ turn << 4);
+/// By how many pieces those of a row are moved, so that lanes that read together meet all banks.
+template <bool IS_KEY> __device__ __forceinline__ constexpr int turn_of(int row) {
+    if (ROW_BYTES % 128 != 0) return 0;
+    if (IS_WIDE) return IS_KEY ? row & 1 : (row & 2) << 1 | (row & 4) >> 2;
+    if (IS_QUANTIZED) return IS_KEY ? (row & 3) << 1 : row & 6;
+    return IS_KEY ? (row & 1) << 2 : row & 6;
+}
+
+/// Where a byte of a row of a unit lies.
+///
+/// Row and byte are sums of a part that is known to the compiler and one of the lane, rows without common bits: so what
+/// depends on the lane is the same for many places, and few registers hold it.
+template <bool IS_KEY>
+__device__ __forceinline__ int place_of(int known_row, int lane_row, int known_byte, int lane_byte) {
+    const int turn = (turn_of<IS_KEY>(known_row) ^ turn_of<IS_KEY>(lane_row)) << 4;
+    return known_row * ROW_BYTES + (known_byte & ~127) + (lane_row * ROW_BYTES + ((known_byte & 127) + lane_byte ^ turn));
 }
 
 /// Eight elements of a row, as they are stored.
@@ -46,12 +53,15 @@ struct Eight {
     unsigned w[2 * sizeof(CACHE_T)];
 };
 
-template <bool IS_KEY> __device__ __forceinline__ Eight eight_at(const char *unit, int row, int d) {
+/// Columns d + 8·lane_eight on, of row known_row + lane_row.
+template <bool IS_KEY>
+__device__ __forceinline__ Eight eight_at(const char *unit, int known_row, int lane_row, int d, int lane_eight) {
+    constexpr int BYTES = (int)sizeof(CACHE_T);
     Eight x;
-    if (d < D) {
+    if (d + 8 * lane_eight < D) {
 #pragma unroll
         for (int i = 0; i < (IS_WIDE ? 2 : 1); i++) {
-            const char *p = unit + place_of<IS_KEY>(row, d * (int)sizeof(CACHE_T) + 16 * i);
+            const char *p = unit + place_of<IS_KEY>(known_row, lane_row, d * BYTES + 16 * i, 8 * BYTES * lane_eight);
             if constexpr (IS_QUANTIZED) {
                 const uint2 v = *(const uint2 *)p;
                 x.w[0] = v.x, x.w[1] = v.y;
@@ -89,11 +99,17 @@ struct Rows {
         if (key <= end) {  // at the end stands the newest key, which is not read but inserted
 #pragma unroll
             for (int i = 0; i < (GRANULE * PIECES + 31) / 32; i++) {
-                const int at = 32 * i + lane, row = at / PIECES, byte = at % PIECES * PIECE;
+                // Whole rows at a time, or whole steps a row, where the number of pieces allows it.
+                constexpr bool FITS = 32 % PIECES == 0 || PIECES % 32 == 0;
+                const int at = 32 * i + lane;
+                const int known_row = FITS ? 32 * i / PIECES : 0, lane_row = FITS ? lane / PIECES : at / PIECES;
+                const int known_byte = FITS ? 32 * i % PIECES * PIECE : 0;
+                const int lane_byte = (FITS ? lane : at) % PIECES * PIECE;
+                const int row = known_row + lane_row, byte = known_byte + lane_byte;
                 if (GRANULE * PIECES % 32 != 0 && at >= GRANULE * PIECES) break;
                 const bool is_there = key + row >= from && key + row < end;
                 const char *p = rows + row * stride * (int)sizeof(CACHE_T) + byte;
-                const unsigned to = shared_address(unit + place_of<IS_KEY>(row, byte));
+                const unsigned to = shared_address(unit + place_of<IS_KEY>(known_row, lane_row, known_byte, lane_byte));
                 if constexpr (PIECE == 16) {
                     copy_async(to, p, is_there);
                 } else {
@@ -114,9 +130,6 @@ struct Rows {
         commit_copies();
     }
 };
-
-/// The row of V that is the i-th of a lane.
-__device__ __forceinline__ int value_row(int i, int t) { return 2 * t + i % 2 + i / 2 * 8; }
 
 /// Two codes, in the low bytes of the halves of a word, as bfloat16: (128 + low 7 bits) - (128 or, if negative, 256).
 __device__ __forceinline__ unsigned widen_codes(unsigned codes) {
@@ -152,39 +165,48 @@ __device__ __forceinline__ void planes_of(const Eight &x, unsigned (&planes)[4][
     }
 }
 
-/// s = K·Q^T of the set of keys from row `first` of a unit on; `q` is Q in shared memory.
-__device__ __forceinline__ void scores_of(const char *unit, int first, const uint2 *q, int lane, float (&s)[4]) {
-    const int g = first + lane / 4, t = lane % 4;
-    // Several chains of sums: each product waits for the one before it.
-    float sums[4][4] = {};
+/// s = K·Q^T of a granule; `q` is Q in shared memory.
+__device__ __forceinline__ void scores_of(const char *unit, const uint2 *q, int lane, float (&s)[SETS][4]) {
+    const int g = lane / 4, t = lane % 4;
+    // Two chains of sums a set, since each product waits for the one before it; more of them cost more in registers.
+    float sums[SETS][2][4] = {};
 #pragma unroll
     for (int c = 0; c < K_CHUNKS; c++) {
-        unsigned low[4][PLANES], high[4][PLANES];
-        planes_of(eight_at<true>(unit, g, 32 * c + 8 * t), low);
-        planes_of(eight_at<true>(unit, g + 8, 32 * c + 8 * t), high);
+        uint2 b[2][Q_PLANES];
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            uint2 b[Q_PLANES];
             if constexpr (Q_PLANES == 2) {
                 const uint4 both = ((const uint4 *)q)[(2 * c + h) * 32 + lane];
-                b[0] = make_uint2(both.x, both.y), b[1] = make_uint2(both.z, both.w);
+                b[h][0] = make_uint2(both.x, both.y), b[h][1] = make_uint2(both.z, both.w);
             } else {
 #pragma unroll
-                for (int i = 0; i < Q_PLANES; i++) b[i] = q[((2 * c + h) * 32 + lane) * Q_PLANES + i];
+                for (int i = 0; i < Q_PLANES; i++) b[h][i] = q[((2 * c + h) * 32 + lane) * Q_PLANES + i];
             }
+        }
 #pragma unroll
-            for (int p = 0; p < PLANES; p++) {
+        for (int set = 0; set < SETS; set++) {
+            unsigned low[4][PLANES], high[4][PLANES];
+            planes_of(eight_at<true>(unit, 16 * set, g, 32 * c, t), low);
+            planes_of(eight_at<true>(unit, 16 * set + 8, g, 32 * c, t), high);
 #pragma unroll
-                for (int i = 0; i < Q_PLANES - p; i++) {
-                    multiply<element_t>(
-                        sums[2 * h + (p + i > 0)], low[2 * h][p], high[2 * h][p], low[2 * h + 1][p], high[2 * h + 1][p],
-                        b[i].x, b[i].y);
+            for (int h = 0; h < 2; h++) {
+#pragma unroll
+                for (int p = 0; p < PLANES; p++) {
+#pragma unroll
+                    for (int i = 0; i < Q_PLANES - p; i++) {
+                        multiply<element_t>(
+                            sums[set][p + i > 0], low[2 * h][p], high[2 * h][p], low[2 * h + 1][p],
+                            high[2 * h + 1][p], b[h][i].x, b[h][i].y);
+                    }
                 }
             }
         }
     }
 #pragma unroll
-    for (int i = 0; i < 4; i++) s[i] = (sums[0][i] + sums[2][i]) + (sums[1][i] + sums[3][i]);
+    for (int set = 0; set < SETS; set++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) s[set][i] = sums[set][0][i] + sums[set][1][i];
+    }
 }
 
 /// The pairs of a matrix whose pairs run along rows, as pairs along columns.
@@ -206,7 +228,9 @@ __device__ __forceinline__ void add_values(
     for (int c = 0; c < V_CHUNKS; c++) {
         unsigned rows[4][4][PLANES];
 #pragma unroll
-        for (int i = 0; i < 4; i++) planes_of(eight_at<false>(unit, first + value_row(i, lane % 4), 64 * c + lane / 4 * 8), rows[i]);
+        for (int i = 0; i < 4; i++) {
+            planes_of(eight_at<false>(unit, first + i % 2 + i / 2 * 8, lane % 4 * 2, 64 * c, lane / 4), rows[i]);
+        }
 #pragma unroll
         for (int p = 0; p < PLANES; p++) {
 #pragma unroll

@@ -168,7 +168,7 @@ struct NewestHeads {
 template <bool IS_KEY> __device__ __forceinline__ void insert_newest(char *unit, int row, int lane) {
     const char *from = (const char *)newest[IS_KEY ? 0 : 1];
     for (int byte = 4 * lane; byte < ROW_BYTES; byte += 128) {
-        *(unsigned *)(unit + place_of<IS_KEY>(row, byte)) = *(const unsigned *)(from + byte);
+        *(unsigned *)(unit + place_of<IS_KEY>(0, row, 0, byte)) = *(const unsigned *)(from + byte);
     }
     if (IS_QUANTIZED && lane == 0) ((float *)(unit + GRANULE * ROW_BYTES))[row] = newest_scale[IS_KEY ? 0 : 1];
     __syncwarp();

@@ -7,14 +7,15 @@
 // and the two take turns to issue them, so that one group's softmax runs beside the other's products. Q stays in shared
 // memory, P goes from the registers of S to those of the next product; V is read along its rows (transposed by wgmma).
 // Rows in shared memory are 128 bytes, swizzled; a head of 128 is two such matrices side by side.
-// Bound by tensor cores; the exponentials (16 a cycle and SM) take about half of that time beside them.
+// Bound by tensor cores; the exponentials (16 a cycle and SM) take about half of that time beside them. Measured on an H200,
+// FP16, causal: 8192 tokens 514 TFLOP/s (32/8 heads of 128), 380 (64); 2048 tokens 365 and 290.
 //
 // Macros: as attention_prefill; HEAD_DIM is 64 or 128.
 //
 // Launch: grid (HKV, ceil(S·GROUP / 128), B), block 384, dynamic shared memory 1024 + 1280·D bytes
 // (D = 64: 82944, 128: 164864; the function's attribute must allow it).
 //
-// Arguments: as attention_prefill.
+// Arguments: as attention_prefill; rows of q start at multiples of 16 bytes.
 
 #if __CUDA_ARCH__ == 900 && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 

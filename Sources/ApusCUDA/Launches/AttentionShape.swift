@@ -147,7 +147,7 @@ extension AttentionShape {
     /// Whether rows of keys begin where 16 bytes may be copied at once, and the head size has a kernel.
     private func hasPrefillKernel(_ operands: AttentionOperands) -> Bool {
         let unit = 16 / cache.byteCount
-        return (cache == .f16 || cache == .bf16) && size % 16 == 0 && size <= 256
+        return cache != .f32 && size % 16 == 0 && size <= 256
             && (operands.queryElement == .f32 || operands.queryElement == cache)
             && UInt(bitPattern: operands.k) % 16 == 0 && UInt(bitPattern: operands.v) % 16 == 0
             && operands.strides[3..<9].allSatisfy { $0 % unit == 0 }
@@ -160,7 +160,7 @@ extension AttentionShape {
     private func prefill(_ operands: AttentionOperands, _ context: DeviceContext) -> KernelCall {
         let capability = context.device.capability
         let usesHopper =
-            capability == (9, 0) && (size == 64 || size == 128) && operands.rows * group >= Self.manyRows
+            capability == (9, 0) && cache != .i8 && (size == 64 || size == 128) && operands.rows * group >= Self.manyRows
         let name = usesHopper ? "attention_prefill_sm90" : "attention_prefill"
         let unit = KernelUnit(
             name,
