@@ -29,7 +29,7 @@ import Testing
     /// So many units of each source, evenly chosen.
     private static func units(ofEach count: Int) throws -> [KernelUnit] {
         try units.get().values.flatMap { units in
-            stride(from: 0, to: units.count, by: max(units.count / count, 1)).map { units[$0] }
+            stride(from: 0, to: units.count, by: (units.count + count - 1) / count).map { units[$0] }
         }
     }
 
