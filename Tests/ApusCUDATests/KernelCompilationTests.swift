@@ -19,8 +19,10 @@ import Testing
         "reduce", "rope", "softmax", "unary",
     ]
 
+    /// Of cases that differ in size, one: what is compiled follows from types.
     private static let cases =
-        GraphCase.generated + GraphCase.views + GraphCase.elementwise + GraphCase.logic + GraphCase.reductions
+        Dictionary(grouping: GraphCase.generated) { $0.name.split(separator: ",")[0] }.values.map { $0[0] }
+        + GraphCase.views + GraphCase.elementwise + GraphCase.logic + GraphCase.reductions
         + GraphCase.shapes + GraphCase.products + GraphCase.caches
 
     /// What the launches of all cases are compiled from, by source.
