@@ -65,11 +65,11 @@ extension CUDABackend {
         return passes
     }
 
-    /// What one pass of a plan launches on a GPU of an architecture, as text, and what is compiled for it.
+    /// What one pass of a plan launches on a GPU of an architecture.
     static func outline(
         of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
         capacity: Int = 2048
-    ) throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+    ) throws(ApusError) -> PassOutline {
         let runtime = CUDARuntime(CUDADevice(imitating: architecture))
         let device = CUDAPlanDevice(runtime: runtime)
         let limits = SessionLimits(batch: batch, chunk: width, capacity: capacity)

@@ -120,8 +120,8 @@ final class CUDAPlan: RunnablePlan {
         binding.symbols.settle()
     }
 
-    /// What is launched in the frame's pass, and what is compiled for it.
-    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+    /// What is launched in the frame's pass.
+    func outline() throws(ApusError) -> PassOutline {
         try updateSizes()
         return try list.outline()
     }

@@ -185,7 +185,7 @@ final class CUDATokenLoop: PlanLoop {
         let isFresh = try list.prepare()
         if let graph, !isFresh, graph.batch == batch, graph.isGreedy == isGreedy { return graph }
         let tail = try tail(list, batch, isGreedy: isGreedy).map { call throws(ApusError) in
-            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: true)
+            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: runtime.overlaps)
         }
         let stream = plan.streamHandle
         let made = Captured(

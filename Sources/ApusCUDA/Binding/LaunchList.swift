@@ -68,7 +68,7 @@ final class LaunchList {
                 switch work {
                 case .kernel(let call):
                     let overlaps =
-                        kind == .decode && !(index == 0 && list.isEmpty)
+                        runtime.overlaps && kind == .decode && !(index == 0 && list.isEmpty)
                         && context.plan.mayStartEarly(steps[index].step)
                     list.append(
                         .kernel(try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
@@ -146,7 +146,7 @@ final class LaunchList {
     }
 
     /// What is launched at the sizes of the pass, and what is compiled for it.
-    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+    func outline() throws(ApusError) -> PassOutline {
         var launches: [String] = []
         var units: Set<KernelUnit> = []
         for step in steps {
@@ -159,6 +159,16 @@ final class LaunchList {
                 }
             }
         }
-        return (launches, units)
+        return PassOutline(launches: launches, units: units, isSteadyInLoops: isSteadyInLoops)
     }
+}
+
+/// What one pass launches.
+struct PassOutline {
+    /// The launches as text.
+    let launches: [String]
+    /// What is compiled for them.
+    let units: Set<KernelUnit>
+    /// Whether they stay the same while positions advance.
+    let isSteadyInLoops: Bool
 }

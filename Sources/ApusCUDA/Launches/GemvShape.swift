@@ -53,7 +53,7 @@ struct GemvShape: Hashable {
         let steps = (chunks + best.rowThreads - 1) / best.rowThreads
         // Inputs that do not fit beside another block's come in parts.
         let bytesOfStep = 4 * rows * best.rowThreads * v
-        let room = max(1, (48 << 10) / bytesOfStep / best.depth) * best.depth
+        let room = max(1, (88 << 10) / bytesOfStep / best.depth) * best.depth
         inputSteps = steps <= room ? 0 : room
         bytesAhead = 0
     }
