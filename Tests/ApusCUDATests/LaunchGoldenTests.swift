@@ -40,7 +40,7 @@ import Testing
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
 
     @Test(arguments: cases) func passesLaunchWhatIsRecorded(_ test: Case) throws {
-        let model = try Importer.importConfig(JSON.parse(Self.config, source: "config"), seed: 0, element: test.precision)
+        let model = try Importer.importConfig(JSON.parse(Array(Self.config.utf8), source: "config"), seed: 0, element: test.precision)
         let lowered = try Compiler.lower(
             model.graph, weights: model.weights, info: model.info,
             options: CompileOptions(precision: test.precision, backend: test.backend, cache: test.cache),
@@ -61,7 +61,7 @@ import Testing
 
     /// A step whose symbols stay the same is launched as it was; one token more changes none of the plugin's launches.
     @Test func decodeDoesNotFollowThePosition() throws {
-        let model = try Importer.importConfig(JSON.parse(Self.config, source: "config"), seed: 0, element: .f16)
+        let model = try Importer.importConfig(JSON.parse(Array(Self.config.utf8), source: "config"), seed: 0, element: .f16)
         for (backendKind, cache) in [(BackendKind.plugin, nil), (.iattention, CacheKind.staticV2), (.iattention, .staticV1)] {
             let lowered = try Compiler.lower(
                 model.graph, weights: model.weights, info: model.info,
