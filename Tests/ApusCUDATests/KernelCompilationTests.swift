@@ -21,7 +21,7 @@ import Testing
 
     /// Of cases that differ in size, one: what is compiled follows from types.
     private static let cases =
-        Dictionary(grouping: GraphCase.generated) { $0.name.split(separator: ",")[0] }.values.map { $0[0] }
+        Dictionary(grouping: GraphCase.generated) { $0.name.split(separator: ",")[0] }.values.compactMap(\.last)
         + GraphCase.views + GraphCase.elementwise + GraphCase.logic + GraphCase.reductions
         + GraphCase.shapes + GraphCase.products + GraphCase.caches
 
@@ -62,11 +62,11 @@ import Testing
 
     @Test(.enabled(if: compiler != nil, "NVRTC is not on this machine"))
     func unitsOfAllTypesCompileForHopper() async throws {
-        try await compile(try Self.units(ofEach: 12), for: .hopper)
+        try await compile(try Self.units(ofEach: 4), for: .hopper)
     }
 
-    @Test(.enabled(if: compiler != nil, "NVRTC is not on this machine"), arguments: CUDAArchitecture.all)
-    func everySourceCompilesForEveryArchitecture(architecture: CUDAArchitecture) async throws {
+    @Test(.enabled(if: compiler != nil, "NVRTC is not on this machine"), arguments: CUDAArchitecture.all.filter { $0 != .hopper })
+    func everySourceCompilesForEveryOtherArchitecture(architecture: CUDAArchitecture) async throws {
         try await compile(try Self.units(ofEach: 1), for: architecture)
     }
 
