@@ -91,29 +91,32 @@ constexpr int KEPT = ONE_PASS && ROUNDS <= 2 ? ROUNDS : 0;
 /// Brings the inputs of a pass to shared memory, [ROWS][PLANES][PASS_CHUNKS] groups of four.
 __device__ __forceinline__ void bring(float4 *xs, const float *x, Norm<KEPT> &norm, int pass, bool isFirstPass) {
     const auto target = [&](int m, int at) { return xs + (m * PLANES + at % PLANES) * PASS_CHUNKS + at / PLANES; };
-    if constexpr (NORM == 0 && K % 4 == 0) {
+    if constexpr (NORM == 0 && K % 4 == 0 && ROUNDS > 2) {
+        // Past the end lies the last group again; its weights are zero.
 #pragma unroll
         for (int i = 0; i < ROWS * ROUNDS; i++) {
             const int m = i / ROUNDS, at = threadIdx.x + i % ROUNDS * THREADS, q = pass * PASS_QUADS + at;
-            if (at < PASS_QUADS) copy_quad(target(m, at), x + (long long)m * K + 4 * smaller(q, QUADS - 1), q < QUADS);
+            if (at < PASS_QUADS) copy_quad(target(m, at), x + (long long)m * K + 4 * smaller(q, QUADS - 1));
         }
         wait_for_copies();
     } else {
         constexpr int batch = 4;  // loads in flight
 #pragma unroll
         for (int from = 0; from < ROWS * ROUNDS; from += batch) {
-            float4 v[batch];
+            float4 v[batch], w[batch];
 #pragma unroll
             for (int j = 0; j < batch; j++) {
-                const int i = from + j, at = threadIdx.x + i % ROUNDS * THREADS;
-                if (i < ROWS * ROUNDS) v[j] = quad(x + (long long)(i / ROUNDS) * K, pass * PASS_QUADS + at);
+                const int i = from + j, q = pass * PASS_QUADS + threadIdx.x + i % ROUNDS * THREADS;
+                if (i >= ROWS * ROUNDS) continue;
+                v[j] = quad(x + (long long)(i / ROUNDS) * K, q);
+                w[j] = norm.weights(q, i % ROUNDS);
             }
 #pragma unroll
             for (int j = 0; j < batch; j++) {
                 const int i = from + j, m = i / ROUNDS, at = threadIdx.x + i % ROUNDS * THREADS;
                 const int q = pass * PASS_QUADS + at;
                 if (i < ROWS * ROUNDS && at < PASS_QUADS) {
-                    if (q < QUADS) v[j] = norm.apply(v[j], m, q, i % ROUNDS, isFirstPass);
+                    if (q < QUADS) v[j] = norm.apply(v[j], w[j], m, q, isFirstPass);
                     *target(m, at) = v[j];
                 }
             }
@@ -170,7 +173,11 @@ __device__ __forceinline__ void run(
             const int o = warp_lane + i * LANES, n = first + o / ROWS * GROUPS + tiles.group;
             if (writes && o < OUTPUTS && n < tiles.end) addend[i].load(bias, residual, o % ROWS, n);
         }
-        if (ONE_PASS && first == begin) __syncthreads();
+        if (ONE_PASS && first == begin) {
+            __syncthreads();
+#pragma unroll
+            for (int i = 0; i < LANE_OUTPUTS; i++) scale[i] = norm.scale(norm_shared, (warp_lane + i * LANES) % ROWS);
+        }
 
         float sum[TILE_ROWS][ROWS][PARTS] = {};
 #pragma unroll 1
@@ -252,7 +259,7 @@ __device__ __forceinline__ void run(
         for (int i = 0; i < LANE_OUTPUTS; i++) {
             const int o = warp_lane + i * LANES, m = o % ROWS, n = first + o / ROWS * GROUPS + tiles.group;
             if (!writes || o >= OUTPUTS || n >= tiles.end) continue;
-            if (first == begin) scale[i] = norm.scale(norm_shared, m);
+            if (!ONE_PASS && first == begin) scale[i] = norm.scale(norm_shared, m);
 #pragma unroll
             for (int part = 0; part < PARTS; part++) mine[i][part] *= scale[i];
             const float value = addend[i].finish(mine[i]);
