@@ -57,6 +57,18 @@ let package = Package(
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             resources: [.embedInCode("Resources/compare_transformers.py")],
             swiftSettings: settings),
+        // Small graphs that backends are tested on.
+        .target(
+            name: "GraphCases", dependencies: ["ApusGraph", "ApusSupport"], path: "Tests/GraphCases",
+            swiftSettings: settings),
+        // Compares what a GPU computes with the reference; for machines with a GPU, which need no Swift.
+        .executableTarget(
+            name: "GPUCheck",
+            dependencies: [
+                "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusGraph", "ApusReference",
+                "ApusSupport", "GraphCases",
+            ],
+            path: "GPUChecks", swiftSettings: settings),
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
@@ -74,9 +86,17 @@ let package = Package(
             name: "ApusCPUTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
-                "ApusReference", "ApusSupport", "CAllocationCounter",
+                "ApusReference", "ApusSupport", "CAllocationCounter", "GraphCases",
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "ApusCUDATests",
+            dependencies: [
+                "Apus", "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph",
+                "ApusPasses",
+                "ApusReference", "ApusSupport", "GraphCases",
+            ],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "ApusCommandTests",
             dependencies: [

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes Sources/CApusCUDA/kernels.c, which carries the text of every kernel source. With --check it only compares.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 out=Sources/CApusCUDA/kernels.c
 new=$(mktemp)

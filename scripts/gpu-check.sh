@@ -14,9 +14,15 @@ run() {
     echo "== $*"
     "$@" || failed=1
 }
-fixtures=$(ls -d Tests/Fixtures/*/ 2>/dev/null || true)
+fixtures=""
+for folder in Tests/Fixtures/*/; do
+    # Folders whose tokens are known; yarn is not supported, which its own test tells.
+    if [ -f "$folder/cases.json" ] && [ -f "$folder/config.json" ] && [[ "$folder" != *yarn* ]]; then
+        fixtures="$fixtures --model $folder"
+    fi
+done
 for precision in FP32 FP16 BF16; do
-    run "$apus" matrix --device cuda --backend sdpa,iattention,plugin --precision $precision $fixtures Models/demo
+    run "$apus" matrix --device cuda --backend sdpa,iattention,plugin --precision $precision $fixtures
 done
 if [ -n "$check" ]; then run "$check"; fi
 if command -v compute-sanitizer > /dev/null; then

@@ -65,11 +65,10 @@ public struct PluginCaching: GenerationMethod {
 extension GenerationMethod {
     func longest(_ prompts: [[Int32]]) -> Int { prompts.reduce(0) { max($0, $1.count) } }
 
-    /// Limits that run long prompts in chunks.
+    /// Limits for whole prompts; a backend may take them in chunks.
     func cached(_ prompts: [[Int32]], _ capacity: Int) -> SessionLimits {
         SessionLimits(
-            batch: prompts.count, chunk: min(LanguageModel.defaultChunk, max(longest(prompts), 1)),
-            capacity: capacity)
+            batch: prompts.count, chunk: max(longest(prompts), 1), capacity: capacity)
     }
 
     /// Generates token ids until every sequence has ended.
@@ -98,8 +97,9 @@ extension GenerationMethod {
                     + "\(calls[engine.cacheMode] ?? ""), or compile for another backend and cache")
         }
         try options.validate(prompts, for: engine.info)
-        let executor = try backend.makeExecutor(
-            engine, limits: limits(prompts, maxNewTokens: options.maxNewTokens))
+        var limits = limits(prompts, maxNewTokens: options.maxNewTokens)
+        limits.chunk = min(limits.chunk, backend.promptChunk)
+        let executor = try backend.makeExecutor(engine, limits: limits)
         return try Generator(executor: executor, model: engine.info)
             .generate(prompts, options: options, onToken: onToken)
     }

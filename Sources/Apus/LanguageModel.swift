@@ -98,7 +98,8 @@ public final class LanguageModel: @unchecked Sendable {
         }
         var warnings = source.warnings
         if compute == nil {
-            let compiled = try Self.compile(source.importedModel(), options, progress)
+            let compiled = try Self.compile(
+                source.importedModel(), options, isKept: source.cacheSlot != nil, progress)
             if case .engine(let engine, _) = compiled, let slot = source.cacheSlot,
                 let warning = slot.store(engine, source, progress)
             {
@@ -135,7 +136,7 @@ public final class LanguageModel: @unchecked Sendable {
     ) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
-        let compute = try Self.compile(model, options, progress)
+        let compute = try Self.compile(model, options, isKept: false, progress)
         self.init(
             compute, info: model.info, generation: model.generation, tokenizer: tokenizer, options: options,
             loadSeconds: loadSeconds, buildSeconds: (ContinuousClock.now - start) / .seconds(1),
@@ -165,14 +166,16 @@ public final class LanguageModel: @unchecked Sendable {
     }
 
     private static func compile(
-        _ model: ImportedModel, _ options: LoadOptions, _ progress: (any ProgressReporter)?
+        _ model: ImportedModel, _ options: LoadOptions, isKept: Bool, _ progress: (any ProgressReporter)?
     ) throws(ApusError) -> Compute {
         switch options.backend {
         case .plugin, .sdpa, .iattention:
             let backend = try (options.device ?? .cpu).makeBackend(threads: options.threads)
+            var compile = options.compile
+            compile.carriesKernels = isKept
             let engine = try Compiler.compile(
                 model.graph, weights: model.weights, info: model.info,
-                options: options.compile, plugins: options.plugins, backend: backend, progress: progress)
+                options: compile, plugins: options.plugins, backend: backend, progress: progress)
             return .engine(engine, backend)
         case .reference:
             return .reference(
@@ -206,6 +209,9 @@ public final class LanguageModel: @unchecked Sendable {
     public var backend: (any Backend)? {
         if case .engine(_, let backend) = compute { backend } else { nil }
     }
+
+    /// Tokens of a prompt that one pass takes, unless ``LoadOptions/chunk`` says otherwise.
+    public var promptChunk: Int { backend?.promptChunk ?? 512 }
 
     /// Threads of the processor that compute.
     public var threadCount: Int { (backend as? CPUBackend)?.threadCount ?? 1 }
@@ -247,9 +253,6 @@ public final class LanguageModel: @unchecked Sendable {
 
     /// Positions of a KV cache that is planned for a call: few calls need a new one.
     private static let contextGrain = 256
-    /// Tokens of a pass that keep all cores busy with little memory.
-    static let defaultChunk = 512
-
     /// The generator of the last call, or a new one if that has no room.
     private func generator(for prompts: [[Int32]], _ options: GenerationOptions) throws(ApusError)
         -> Generator
@@ -266,7 +269,7 @@ public final class LanguageModel: @unchecked Sendable {
         let grain = Self.contextGrain
         let grown = max((needed + grain - 1) / grain * grain, held?.capacity ?? 0)
         let capacity = self.options.contextLength ?? min(grown, info.maxPositions)
-        let chunk = min(self.options.chunk ?? Self.defaultChunk, capacity)
+        let chunk = min(self.options.chunk ?? promptChunk, capacity)
         let limits = SessionLimits(
             batch: max(prompts.count, self.options.batchSize, held?.batch ?? 0), chunk: chunk,
             capacity: capacity)

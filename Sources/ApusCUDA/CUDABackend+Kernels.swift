@@ -10,12 +10,10 @@ extension CUDABackend {
     /// What these are is asked of the launches themselves, at one size of each kind of pass: no kernel is specialised by
     /// sizes of a session.
     /// - Throws: `.notFound` without NVRTC.
-    public func compileKernels(
-        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
-    ) throws(ApusError) -> KernelStore {
+    public func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore {
         var store = KernelStore()
         for architecture in architectures {
-            let units = try Self.units(of: plan, regions, plugins, architecture).sorted { $0.id < $1.id }
+            let units = try Self.units(of: plan, plugins, architecture).sorted { $0.id < $1.id }
             let images = Mutex<[Result<[UInt8], ApusError>?]>(Array(repeating: nil, count: units.count))
             let compiler = try KernelCompiler.system()
             DispatchQueue.concurrentPerform(iterations: units.count) { index in
@@ -33,36 +31,53 @@ extension CUDABackend {
 
     /// What passes of a plan launch.
     static func units(
-        of plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry, _ architecture: CUDAArchitecture
+        of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture
     ) throws(ApusError) -> Set<KernelUnit> {
         var units: Set<KernelUnit> = []
         var batch = 1
-        var passes = [(1, 64)]
+        // A chunk of a few tokens and a long one take different kernels.
+        var passes = [(1, 2), (1, 512)]
         while batch <= (plan.hasSymbolicBatch ? AttentionShape.mostBatches : 1) {
             passes.append((batch, 1))
             batch *= 2
         }
         for (batch, width) in passes {
-            units.formUnion(
-                try outline(of: plan, regions, plugins, architecture, batch: batch, width: width).units)
+            for capacity in [2 * width + 254, 2 * AttentionShape.longCapacity] {
+                units.formUnion(
+                    try outline(of: plan, plugins, architecture, batch: batch, width: width, capacity: capacity)
+                        .units)
+            }
         }
-        return units
+        // The token loop's own.
+        return units.union(CUDATokenLoop.units(of: plan))
     }
 
-    /// What one pass of a plan launches on a GPU of an architecture, as text, and what is compiled for it.
+    /// What a decode step and a prompt of 512 tokens launch, for the device or the first architecture asked for.
+    public func launches(
+        of plan: Plan, _ plugins: PluginRegistry
+    ) throws(ApusError) -> [(title: String, lines: [String])] {
+        guard let architecture = architectures.first else { return [] }
+        var passes: [(title: String, lines: [String])] = []
+        for (title, width) in [("decode of 1 token", 1), ("prompt of 512 tokens", 512)] {
+            let outline = try Self.outline(of: plan, plugins, architecture, batch: 1, width: width)
+            passes.append(("\(title) on \(architecture)", outline.launches))
+        }
+        return passes
+    }
+
+    /// What one pass of a plan launches on a GPU of an architecture.
     static func outline(
-        of plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry, _ architecture: CUDAArchitecture,
-        batch: Int, width: Int
-    ) throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+        of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
+        capacity: Int = 2048
+    ) throws(ApusError) -> PassOutline {
         let runtime = CUDARuntime(CUDADevice(imitating: architecture))
         let device = CUDAPlanDevice(runtime: runtime)
-        let limits = SessionLimits(batch: batch, chunk: width, capacity: 2 * width + 254)
+        let limits = SessionLimits(batch: batch, chunk: width, capacity: capacity)
         let info = ModelInfo(
             modelType: "", vocabularySize: 1, maxPositions: limits.capacity, layerCount: 0, precision: .f32)
         let engine = Engine(
             info: info, plan: plan,
-            // Only places are asked of it.
-            weights: try WeightStore(regions: regions, byteCount: WeightStore.byteCount(of: regions)),
+            weights: try placeholders(of: plan),
             precision: .f32, plugins: plugins)
         let frame = try Frame(limits: limits, mirror: device.allocateMirror)
         var caches: [any DeviceMemory] = []
@@ -86,5 +101,21 @@ extension CUDABackend {
             }
         }
         return try withExtendedLifetime(caches) { () throws(ApusError) in try bound.outline() }
+    }
+
+    /// Weights of which nothing but places is there.
+    private static func placeholders(of plan: Plan) throws(ApusError) -> WeightStore {
+        var regions: [Int: WeightStore.Region] = [:]
+        for tensor in plan.tensors {
+            guard case .weight(let index) = tensor.storage else { continue }
+            regions[index] = WeightStore.Region(
+                name: tensor.name, type: tensor.type, offset: index << 12, byteCount: 0, packing: tensor.packing)
+        }
+        let count = (regions.keys.max() ?? -1) + 1
+        let none = TensorType(.u8, [Dimension]())
+        return try WeightStore(
+            regions: (0..<count).map {
+                regions[$0] ?? WeightStore.Region(name: "", type: none, offset: 0, byteCount: 0)
+            }, byteCount: 64)
     }
 }

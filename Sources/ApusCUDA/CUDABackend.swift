@@ -40,6 +40,9 @@ public final class CUDABackend: Backend {
     /// `cuda`.
     public var name: String { "cuda" }
 
+    /// 4096: products of fewer rows leave a large GPU half idle.
+    public var promptChunk: Int { 4096 }
+
     /// All kernels of GPUs.
     public var catalog: KernelCatalog { Self.catalog }
 
@@ -80,6 +83,9 @@ public final class CUDABackend: Backend {
                 .unsupported, "this backend only compiles; open a GPU to run an engine on it")
         }
         try engine.plugins.check(engine.plan)
+        var limits = limits
+        // Rows of a cache begin where 16 bytes may be read at once, scales of codes too.
+        limits.capacity = (limits.capacity + 15) / 16 * 16
         return try engine.makeExecutor(on: CUDAPlanDevice(runtime: runtime), limits: limits)
     }
 }

@@ -28,6 +28,9 @@ public struct CompileOptions: Sendable {
     public var dumpDirectory: String?
     /// Called with the graph before and after each pass, to compare them.
     public var check: PassManager.Check?
+    /// Whether the engine shall carry all kernels that it may need, of backends that compile them, as one that is kept
+    /// must; if not, they are compiled when they are first launched.
+    public var carriesKernels = true
 
     /// Makes options.
     public init(
@@ -151,7 +154,8 @@ public enum Compiler {
         return Engine(
             info: info, plan: draft.plan, weights: store, precision: lowered.precision, plugins: plugins,
             origin: origin,
-            kernels: try backend.compileKernels(for: draft.plan, store.regions, plugins))
+            kernels: options.carriesKernels
+                ? try backend.compileKernels(for: draft.plan, plugins) : KernelStore())
     }
 
     /// Chooses kernels and lays out tensors, without touching any weight.

@@ -9,6 +9,9 @@ public protocol Backend: Sendable {
     /// The device and what is used of it, for people, such as `avx512 kernels, 2 threads`.
     var summary: String { get }
 
+    /// Tokens of a prompt that one pass takes, unless a user chooses: enough to keep the device busy.
+    var promptChunk: Int { get }
+
     /// Version of the layout that the backend's kernels read weights in; an engine of another one does not run.
     var weightLayout: Int { get }
 
@@ -20,9 +23,10 @@ public protocol Backend: Sendable {
 
     /// Compiles what an engine must carry so that the backend can run it without a compiler.
     /// - Throws: `.notFound` if there is no compiler.
-    func compileKernels(
-        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
-    ) throws(ApusError) -> KernelStore
+    func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore
+
+    /// What passes of a plan launch on the device, as lines of text under a title each; empty where steps are launches.
+    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [(title: String, lines: [String])]
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
@@ -38,10 +42,18 @@ public protocol Backend: Sendable {
 }
 
 extension Backend {
+    /// 512: all cores are busy, and little memory is needed.
+    public var promptChunk: Int { 512 }
+
     /// Nothing: the backend's kernels are part of the program.
     public func compileKernels(
-        for plan: Plan, _ regions: [WeightStore.Region], _ plugins: PluginRegistry
+        for plan: Plan, _ plugins: PluginRegistry
     ) throws(ApusError) -> KernelStore { KernelStore() }
+
+    /// None: every step is a launch.
+    public func launches(
+        of plan: Plan, _ plugins: PluginRegistry
+    ) throws(ApusError) -> [(title: String, lines: [String])] { [] }
 }
 
 /// A model that is ready to run forward passes over a batch of sequences, each with its own KV cache.

@@ -21,6 +21,10 @@ static const char attention_prefill_cu[] = {
 #embed "../ApusCUDA/Kernels/attention_prefill.cu"
     , 0};
 
+static const char attention_prefill_sm90_cu[] = {
+#embed "../ApusCUDA/Kernels/attention_prefill_sm90.cu"
+    , 0};
+
 static const char attention_rows_cu[] = {
 #embed "../ApusCUDA/Kernels/attention_rows.cu"
     , 0};
@@ -43,6 +47,10 @@ static const char dequantize_cu[] = {
 
 static const char embedding_cu[] = {
 #embed "../ApusCUDA/Kernels/embedding.cu"
+    , 0};
+
+static const char embedding_rows_cu[] = {
+#embed "../ApusCUDA/Kernels/embedding_rows.cu"
     , 0};
 
 static const char gather_last_token_cu[] = {
@@ -129,6 +137,10 @@ static const char attention_granule_cuh[] = {
 #embed "../ApusCUDA/Kernels/attention_granule.cuh"
     , 0};
 
+static const char attention_merge_cuh[] = {
+#embed "../ApusCUDA/Kernels/attention_merge.cuh"
+    , 0};
+
 static const char attention_newest_cuh[] = {
 #embed "../ApusCUDA/Kernels/attention_newest.cuh"
     , 0};
@@ -157,17 +169,23 @@ static const char types_cuh[] = {
 #embed "../ApusCUDA/Kernels/types.cuh"
     , 0};
 
+static const char wgmma_cuh[] = {
+#embed "../ApusCUDA/Kernels/wgmma.cuh"
+    , 0};
+
 static const apus_kernel_source sources[] = {
     {"advance.cu", advance_cu},
     {"argmax.cu", argmax_cu},
     {"attention_decode.cu", attention_decode_cu},
     {"attention_prefill.cu", attention_prefill_cu},
+    {"attention_prefill_sm90.cu", attention_prefill_sm90_cu},
     {"attention_rows.cu", attention_rows_cu},
     {"binary.cu", binary_cu},
     {"convert.cu", convert_cu},
     {"copy.cu", copy_cu},
     {"dequantize.cu", dequantize_cu},
     {"embedding.cu", embedding_cu},
+    {"embedding_rows.cu", embedding_rows_cu},
     {"gather_last_token.cu", gather_last_token_cu},
     {"gemv.cu", gemv_cu},
     {"generate.cu", generate_cu},
@@ -189,6 +207,7 @@ static const apus_kernel_source sources[] = {
     {"unary.cu", unary_cu},
     {"attention.cuh", attention_cuh},
     {"attention_granule.cuh", attention_granule_cuh},
+    {"attention_merge.cuh", attention_merge_cuh},
     {"attention_newest.cuh", attention_newest_cuh},
     {"gemv.cuh", gemv_cuh},
     {"quantized.cuh", quantized_cuh},
@@ -196,6 +215,7 @@ static const apus_kernel_source sources[] = {
     {"strided.cuh", strided_cuh},
     {"tile.cuh", tile_cuh},
     {"types.cuh", types_cuh},
+    {"wgmma.cuh", wgmma_cuh},
 };
 
 apus_kernel_source apus_kernel_source_at(int index) {

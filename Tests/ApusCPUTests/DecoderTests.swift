@@ -4,6 +4,7 @@ import ApusGraph
 import ApusPasses
 import ApusReference
 import ApusSupport
+import GraphCases
 import Testing
 
 @testable import ApusCPU

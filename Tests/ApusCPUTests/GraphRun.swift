@@ -2,6 +2,7 @@ import ApusEngine
 import ApusGraph
 import ApusReference
 import ApusSupport
+import GraphCases
 
 @testable import ApusCPU
 @testable import ApusCompiler
@@ -41,7 +42,8 @@ final class GraphRun {
         guard let kernels = set.kernels else { throw ApusError(.unsupported, "no \(set) here") }
         let pool = try ThreadPool(count: threads)
         let engine = Engine(
-            info: ModelInfo(modelType: "graph", vocabularySize: 0, maxPositions: 0, layerCount: 0),
+            info: ModelInfo(
+                modelType: "graph", vocabularySize: 0, maxPositions: 0, layerCount: 0, precision: .f32),
             plan: plan, weights: store, precision: .f32)
         let binding = try PlanBinding(
             engine, frame: frame, limits: limits, on: CPUDevice(kernels: kernels, pool: pool)
@@ -62,7 +64,7 @@ final class GraphRun {
         guard let pointer = inputs.memory[name],
             let entry = plan.tensors.first(where: { $0.storage == .input(name) })
         else { return }
-        write(tensor, entry.type.element, pointer)
+        tensor.write(as: entry.type.element, to: pointer)
     }
 
     /// Runs the graph for `B` sequences of `S` tokens.
@@ -72,61 +74,7 @@ final class GraphRun {
         return try plan.outputs.map { output in
             let view = try bound.context.view(output.tensor)
             let shape = (0..<view.rank).map { view.size($0) }
-            return read(view.element, shape, UnsafeRawPointer(view.pointer))
+            return Tensor(view.element, shape, bytes: UnsafeRawPointer(view.pointer))
         }
-    }
-
-    private func write(_ tensor: Tensor, _ element: ElementType, _ pointer: UnsafeMutableRawPointer) {
-        for (index, value) in tensor.floats.enumerated() {
-            switch element {
-            case .f16:
-                pointer.storeBytes(of: Half(value).bits, toByteOffset: index * 2, as: UInt16.self)
-            case .bf16:
-                pointer.storeBytes(of: BFloat16(value).bits, toByteOffset: index * 2, as: UInt16.self)
-            default: pointer.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
-            }
-        }
-        for (index, value) in tensor.ints.enumerated() {
-            switch element {
-            case .i64: pointer.storeBytes(of: Int64(value), toByteOffset: index * 8, as: Int64.self)
-            case .i32: pointer.storeBytes(of: Int32(value), toByteOffset: index * 4, as: Int32.self)
-            default:
-                pointer.storeBytes(
-                    of: UInt8(truncatingIfNeeded: value), toByteOffset: index, as: UInt8.self)
-            }
-        }
-    }
-
-    private func read(_ element: ElementType, _ shape: [Int], _ pointer: UnsafeRawPointer) -> Tensor {
-        let places = 0..<shape.reduce(1, *)
-        func half(_ index: Int) -> UInt16 { pointer.load(fromByteOffset: index * 2, as: UInt16.self) }
-        func byte(_ index: Int) -> UInt8 { pointer.load(fromByteOffset: index, as: UInt8.self) }
-        switch element {
-        case .f32:
-            return Tensor(
-                element, shape, floats: places.map { pointer.load(fromByteOffset: $0 * 4, as: Float.self) })
-        case .f16: return Tensor(element, shape, floats: places.map { Half(bits: half($0)).float })
-        case .bf16: return Tensor(element, shape, floats: places.map { BFloat16(bits: half($0)).float })
-        case .i64:
-            return Tensor(
-                element, shape,
-                ints: places.map { Int(pointer.load(fromByteOffset: $0 * 8, as: Int64.self)) })
-        case .i32:
-            return Tensor(
-                element, shape,
-                ints: places.map { Int(pointer.load(fromByteOffset: $0 * 4, as: Int32.self)) })
-        case .i8: return Tensor(element, shape, ints: places.map { Int(Int8(bitPattern: byte($0))) })
-        case .u8, .bool: return Tensor(element, shape, ints: places.map { Int(byte($0)) })
-        }
-    }
-}
-
-/// A graph without weights.
-struct NoWeights: WeightSource {
-    func type(of name: String) -> TensorType? { nil }
-    func withBytes(
-        of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
-    ) throws(ApusError) {
-        throw ApusError(.notFound, "no weight '\(name)'")
     }
 }

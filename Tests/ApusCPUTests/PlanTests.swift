@@ -3,6 +3,7 @@ import ApusGraph
 import ApusReference
 import ApusSupport
 import CAllocationCounter
+import GraphCases
 import Testing
 
 @testable import ApusCPU
@@ -18,13 +19,13 @@ import Testing
     }
 
     @Test func attentionOverAHalfCacheIsOneStep() throws {
-        let test = AttentionTests.attention("", ", is_causal = true", cache: "f16", width: 1, start: 0)
+        let test = GraphCase.attention("", ", is_causal = true", cache: "f16", width: 1, start: 0)
         let plan = try GraphRun(try Graph(parsing: test.text)).plan
         #expect(plan.steps.map(\.kernel) == ["cpu.attention"])
     }
 
     @Test func productsReadCachesAndTransposesInPlace() throws {
-        let test = AttentionTests.products("", "bf16", width: 1, start: 0)
+        let test = GraphCase.product("", "bf16", width: 1, start: 0)
         let plan = try GraphRun(try Graph(parsing: test.text)).plan
         #expect(
             plan.steps.map(\.op) == ["matmul", "causal_mask", "add", "softmax", "matmul", "copy"])
@@ -138,9 +139,9 @@ import Testing
     @Test func aPassOfNewSizesAllocatesNothing() throws {
         guard apus_allocations_are_counted() == 1 else { return }
         for test in [
-            AttentionTests.products("", "f16", width: 1, start: 0),
-            AttentionTests.attention("", ", is_causal = true", cache: "f16", width: 1, start: 0),
-            AttentionTests.caches[0], AttentionTests.caches[2],
+            GraphCase.product("", "f16", width: 1, start: 0),
+            GraphCase.attention("", ", is_causal = true", cache: "f16", width: 1, start: 0),
+            GraphCase.caches[0], GraphCase.caches[2],
         ] {
             let run = try GraphRun(try Graph(parsing: test.text), threads: 2)
             for start in 0..<5 {

@@ -3,6 +3,7 @@ import ApusEngine
 import ApusGraph
 import ApusReference
 import ApusSupport
+import GraphCases
 import Testing
 
 @testable import ApusCompiler

@@ -165,7 +165,7 @@ private struct EvaluationPass {
                     + "the plugin backend")
         }
         let rowBytes = max(model.info.vocabularySize, 1) * 4
-        chunk = min(max(Self.logitBytes / rowBytes, 1), LanguageModel.defaultChunk, context)
+        chunk = min(max(Self.logitBytes / rowBytes, 1), model.promptChunk, context)
         executor = try model.makeExecutor(SessionLimits(batch: 1, chunk: chunk, capacity: context))
     }
 

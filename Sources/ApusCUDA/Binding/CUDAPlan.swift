@@ -38,7 +38,7 @@ final class CUDAPlan: RunnablePlan {
             }
         }
         stream = try CUDAStream(on: device)
-        shared = try DeviceScratch(on: device)
+        shared = try DeviceScratch(rows: binding.limits.batch, on: device)
         var lists: [LaunchList] = []
         for kind in PassKind.allCases {
             let plan = kind.fused(binding.plan)
@@ -68,10 +68,10 @@ final class CUDAPlan: RunnablePlan {
     /// The token loop, made when it is first asked for.
     var loop: (any PlanLoop)? {
         if let tokenLoop { return tokenLoop }
-        guard let list = lists.first(where: { $0.kind == .decode }), let output = plan.outputs.first,
+        guard let output = plan.outputs.first,
             let size = plan.tensors[output.tensor].type.shape.last?.constant
         else { return nil }
-        tokenLoop = try? CUDATokenLoop(self, list, runtime, binding, vocabularySize: size)
+        tokenLoop = try? CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
         return tokenLoop
     }
 
@@ -106,7 +106,7 @@ final class CUDAPlan: RunnablePlan {
     }
 
     /// The launches for the frame's pass.
-    private var list: LaunchList {
+    var list: LaunchList {
         let kind = PassKind.of(batch: binding.frame.batch, width: binding.frame.width)
         return lists.first { $0.kind == kind } ?? lists[0]
     }
@@ -120,8 +120,8 @@ final class CUDAPlan: RunnablePlan {
         binding.symbols.settle()
     }
 
-    /// What is launched in the frame's pass, and what is compiled for it.
-    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+    /// What is launched in the frame's pass.
+    func outline() throws(ApusError) -> PassOutline {
         try updateSizes()
         return try list.outline()
     }

@@ -3,6 +3,12 @@ import ApusSupport
 import CApusCUDA
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// What all engines on one device share: its kernels, its products, the weights that are there.
 final class CUDARuntime: @unchecked Sendable {
     let device: CUDADevice
@@ -19,8 +25,13 @@ final class CUDARuntime: @unchecked Sendable {
         weak var weights: CUDAWeights?
     }
 
+    /// Whether kernels of a decode step may start before the one before has ended; `APUS_CUDA_OVERLAP=0` tells otherwise,
+    /// to find out what it gains.
+    let overlaps: Bool
+
     init(_ device: CUDADevice) {
         self.device = device
+        overlaps = getenv("APUS_CUDA_OVERLAP").map { String(cString: $0) } != "0"
         kernels = KernelLibrary(device)
     }
 

@@ -13,7 +13,7 @@ import CApusCUDA
 /// the step forward, which the processor only launches again and again, some steps ahead of the tokens that it reads.
 final class CUDATokenLoop: PlanLoop {
     private let plan: CUDAPlan
-    private let list: LaunchList
+    private let lists: [LaunchList]
     private let runtime: CUDARuntime
     private let frame: Frame
     private let limits: SessionLimits
@@ -48,16 +48,16 @@ final class CUDATokenLoop: PlanLoop {
     }
 
     init(
-        _ plan: CUDAPlan, _ list: LaunchList, _ runtime: CUDARuntime, _ binding: PlanBinding, vocabularySize: Int
+        _ plan: CUDAPlan, _ lists: [LaunchList], _ runtime: CUDARuntime, _ binding: PlanBinding, vocabularySize: Int
     ) throws(ApusError) {
         self.plan = plan
-        self.list = list
+        self.lists = lists
         self.runtime = runtime
         self.vocabularySize = vocabularySize
         frame = binding.frame
         limits = binding.limits
         cacheMode = binding.plan.cacheMode
-        let rows = PassKind.mostDecodeRows
+        let rows = limits.batch
         let stop = 1
         layout = Layout(
             stop: stop, limits: stop + rows, ends: stop + 2 * rows, out: stop + 2 * rows + Self.mostEndTokens,
@@ -69,9 +69,18 @@ final class CUDATokenLoop: PlanLoop {
 
     func canRun(_ request: TokenLoopRequest) -> Bool {
         let batch = request.tokens.count
-        return PassKind.of(batch: batch, width: 1) == .decode && request.endTokens.count <= Self.mostEndTokens
+        guard let list = list(batch), list.isSteadyInLoops, batch <= limits.batch else { return false }
+        // All parts of all rows that are drawn meet at barriers.
+        let canDraw =
+            batch * SamplingMemory.slices <= runtime.device.processorCount || request.choices.allSatisfy(\.isGreedy)
+        return canDraw && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }
             && (cacheMode == .plugin || (cacheMode == .staticCache && batch == 1))
+    }
+
+    /// The launches for so many sequences.
+    private func list(_ batch: Int) -> LaunchList? {
+        lists.first { $0.kind == PassKind.of(batch: batch, width: 1) }
     }
 
     func run(
@@ -172,10 +181,11 @@ final class CUDATokenLoop: PlanLoop {
 
     /// The graph of one step.
     private func captured(_ batch: Int, isGreedy: Bool) throws(ApusError) -> Captured {
+        guard let list = list(batch) else { throw ApusError(.internal, "no launches for \(batch) sequences") }
         let isFresh = try list.prepare()
         if let graph, !isFresh, graph.batch == batch, graph.isGreedy == isGreedy { return graph }
-        let tail = try tail(batch, isGreedy: isGreedy).map { call throws(ApusError) in
-            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: true)
+        let tail = try tail(list, batch, isGreedy: isGreedy).map { call throws(ApusError) in
+            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: runtime.overlaps)
         }
         let stream = plan.streamHandle
         let made = Captured(
@@ -187,8 +197,18 @@ final class CUDATokenLoop: PlanLoop {
         return made
     }
 
+    /// What loops of a plan launch beside its steps.
+    static func units(of plan: Plan) -> Set<KernelUnit> {
+        guard plan.cacheMode != .recompute, let output = plan.outputs.first,
+            let size = plan.tensors[output.tensor].type.shape.last?.constant
+        else { return [] }
+        return [advance, KernelUnit("argmax"), SamplingMemory.unit(vocabularySize: size)]
+    }
+
+    private static let advance = KernelUnit("advance", ["THREADS": "256"])
+
     /// The choice of the tokens and the step forward.
-    private func tail(_ batch: Int, isGreedy: Bool) throws(ApusError) -> [KernelCall] {
+    private func tail(_ list: LaunchList, _ batch: Int, isGreedy: Bool) throws(ApusError) -> [KernelCall] {
         func word(_ index: Int) -> KernelArgument { .pointer(state.base + 4 * index) }
         func input(_ name: String) -> KernelArgument { .pointer(frame.address(of: name)) }
         let counters: [KernelArgument] = [
@@ -198,7 +218,7 @@ final class CUDATokenLoop: PlanLoop {
             .int32(Self.mostEndTokens), word(layout.out), .int32(limits.capacity), .pointer(nil), .int32(0),
             .pointer(UnsafeRawPointer(bitPattern: UInt(words.address))), .pointer(nil),
         ]
-        let unit = KernelUnit("advance", ["THREADS": "256"])
+        let unit = Self.advance
         var calls: [KernelCall] = []
         if isGreedy {
             let best = list.context.bestLogits
@@ -238,7 +258,7 @@ final class SamplingMemory {
     private var memory: CUDAMemory?
 
     /// Blocks of a row.
-    private static let slices = 16
+    static let slices = 16
     private static let bins = 2048
     private var scratchBytes: Int { 8 * (2 + 2 * Self.slices + 6 * Self.bins) * rows }
     private var optionBytes: Int { 4 * 8 * rows }
@@ -285,6 +305,10 @@ final class SamplingMemory {
         }
     }
 
+    static func unit(vocabularySize: Int) -> KernelUnit {
+        KernelUnit("sample", ["V": "\(vocabularySize)", "SLICES": "\(slices)", "THREADS": "256"])
+    }
+
     /// The launch that draws a token for each row.
     func call(
         _ logits: UnsafeRawPointer?, batch: Int, step: UnsafeRawPointer, _ device: CUDADevice
@@ -292,7 +316,7 @@ final class SamplingMemory {
         let base = memory?.base
         // All slices of all rows wait for each other.
         return KernelCall(
-            KernelUnit("sample", ["V": "\(vocabularySize)", "SLICES": "\(Self.slices)", "THREADS": "256"]), "sample",
+            Self.unit(vocabularySize: vocabularySize), "sample",
             grid: .init(Self.slices, batch), block: .init(256),
             [
                 .pointer(logits), .pointer(base.map { $0 + scratchBytes + uniformBytes }),

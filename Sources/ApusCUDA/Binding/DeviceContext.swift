@@ -16,16 +16,19 @@ final class DeviceScratch {
     /// Values, then indices, of the largest logits of parts of each row: [rows, parts].
     let best: CUDAMemory
 
+    fileprivate let mostRows: Int
+
     private static let mostCounters = 1 << 18
     /// Parts of a row of logits.
     static let mostBestParts = 1024
 
-    init(on device: CUDADevice) throws(ApusError) {
+    /// - Parameter rows: The most rows of logits.
+    init(rows: Int, on device: CUDADevice) throws(ApusError) {
         self.device = device
         counters = try CUDAMemory(4 * Self.mostCounters, purpose: "counters", on: device)
         fault = try CUDAMemory(4, purpose: "faults", on: device)
-        best = try CUDAMemory(
-            8 * PassKind.mostDecodeRows * Self.mostBestParts, purpose: "the largest logits", on: device)
+        mostRows = max(rows, PassKind.mostDecodeRows)
+        best = try CUDAMemory(8 * mostRows * Self.mostBestParts, purpose: "the largest logits", on: device)
         let (driver, functions) = (device.driver, device.driver.functions)
         for memory in [counters, fault] {
             try driver.check(functions.fill(memory.address, 0, memory.byteCount, nil), "clearing counters")
@@ -106,7 +109,7 @@ final class DeviceContext {
     /// The memory of the largest logits of parts.
     var bestLogits: (values: UnsafeMutableRawPointer, indices: UnsafeMutableRawPointer, parts: Int) {
         let base = shared.best.base
-        return (base, base + 4 * PassKind.mostDecodeRows * DeviceScratch.mostBestParts, bestParts)
+        return (base, base + 4 * shared.mostRows * DeviceScratch.mostBestParts, bestParts)
     }
 
     /// Where a kernel tells that its data have no answer.
@@ -149,6 +152,16 @@ final class DeviceContext {
 }
 
 extension CUDAArchitecture {
+    /// Shared memory that a block may ask for: 227 KiB on Hopper and Blackwell of data centres, 163 on Ampere of data
+    /// centres, 99 on all others.
+    var sharedBytesPerBlock: Int {
+        switch (major, minor) {
+        case (8, 0), (8, 7): 163 << 10
+        case (8, _), (12, _): 99 << 10
+        default: 227 << 10
+        }
+    }
+
     /// Processors of the usual GPU of the architecture.
     var nominalProcessorCount: Int {
         switch (major, minor) {

@@ -1,4 +1,5 @@
 import ApusEngine
+import ApusGraph
 import ApusSupport
 import CApusCUDA
 
@@ -10,6 +11,8 @@ final class LaunchList {
     private let runtime: CUDARuntime
     /// For each step, the symbols that its launches follow, by index.
     private let dependencies: [[Int]]
+    /// Whether launches stay the same while positions advance: kernels read all that changes on the device.
+    let isSteadyInLoops: Bool
     private var prepared: [[Prepared]?]
     private var graph: CapturedGraph?
     /// Whether all sizes were the same in the pass before: only then a graph pays.
@@ -40,6 +43,9 @@ final class LaunchList {
             let ignored = Set(binding.symbols.indices(of: step.deviceSymbols))
             return Array(Set(step.positions.flatMap { all[$0] }).subtracting(ignored)).sorted()
         }
+        // What does not follow from batch, width and capacity follows from a position.
+        let free = Set(binding.symbols.indices(of: Set(binding.plan.symbols.filter { $0.definition == nil }.map(\.name))))
+        isSteadyInLoops = dependencies.allSatisfy { free.isSuperset(of: $0) }
     }
 
     /// Forgets what was prepared for other sizes.
@@ -61,7 +67,9 @@ final class LaunchList {
             for work in try steps[index].work() {
                 switch work {
                 case .kernel(let call):
-                    let overlaps = kind == .decode && !(index == 0 && list.isEmpty)
+                    let overlaps =
+                        runtime.overlaps && kind == .decode && !(index == 0 && list.isEmpty)
+                        && context.plan.mayStartEarly(steps[index].step)
                     list.append(
                         .kernel(try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
                 case .product(let product):
@@ -138,7 +146,7 @@ final class LaunchList {
     }
 
     /// What is launched at the sizes of the pass, and what is compiled for it.
-    func outline() throws(ApusError) -> (launches: [String], units: Set<KernelUnit>) {
+    func outline() throws(ApusError) -> PassOutline {
         var launches: [String] = []
         var units: Set<KernelUnit> = []
         for step in steps {
@@ -151,6 +159,16 @@ final class LaunchList {
                 }
             }
         }
-        return (launches, units)
+        return PassOutline(launches: launches, units: units, isSteadyInLoops: isSteadyInLoops)
     }
+}
+
+/// What one pass launches.
+struct PassOutline {
+    /// The launches as text.
+    let launches: [String]
+    /// What is compiled for them.
+    let units: Set<KernelUnit>
+    /// Whether they stay the same while positions advance.
+    let isSteadyInLoops: Bool
 }

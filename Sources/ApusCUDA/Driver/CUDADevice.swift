@@ -69,8 +69,7 @@ final class CUDADevice: @unchecked Sendable {
         capability = (architecture.major, architecture.minor)
         processorCount = architecture.nominalProcessorCount
         byteCount = 1 << 37
-        // Hopper and Blackwell of data centres have 227 KiB, Ampere of data centres 163, all others 99.
-        sharedBytesPerBlock = [8: architecture.minor == 0 || architecture.minor == 7 ? 163 : 99, 12: 99][architecture.major, default: 227] << 10
+        sharedBytesPerBlock = architecture.sharedBytesPerBlock
         device = 0
         var context: apus_cu_context?
         _ = driver.functions.context_retain(&context, 0)

@@ -4,21 +4,25 @@
 // the cache and attends; the new token's k and v go from shared memory, rounded as the cache keeps them. PLUGIN 0
 // attends with a given q to given keys.
 //
-// A block has WARPS warps, each takes granules of 16 keys with all query heads of the KV head (at most 8; larger groups
-// go in parts, a block row each). K and V go from device memory to registers, 16 bytes a load, in exactly the pieces
-// that the tensor cores want; nothing passes through shared memory, and a warp's loads of the next granule are under way
-// while it works on this one:
+// A block has WARPS warps. Each takes granules of 32 keys (16 where rows exceed 256 bytes) with all query heads of the
+// KV head at once, at most 8; larger groups go in parts, a block row each. Granules of K and V come through a ring of
+// UNITS units of shared memory that belongs to the warp (cp.async), so nothing but the warp itself waits for them, and
+// keys that are not there become zeros unread. Products run on tensor cores:
 //   S^T[16 keys, 8 heads] = K·Q^T     columns of K in any order, if Q has the same: a lane's 16 bytes are four of them
 //   O^T[D, 8 heads]      += V^T·P^T   rows of V^T in any order; keys pair up by byte permutes, P^T by movmatrix
-// Q and P are split into a sum of two halves (of three for FP32 caches, as K and V are, all in bfloat16), so that products are as
-// good as FP32 ones, 2^-22 relative to the largest (INT8 and bfloat16 caches: 2^-16). Softmax is online, in FP32.
+// Q and P are split into a sum of two halves (FP32 caches: of three bfloat16, as K and V are), so that products are as
+// good as FP32 ones: 2^-22 relative to the largest, INT8 and bfloat16 caches 2^-16. Softmax is online, in FP32.
 //
-// Granules of a tile of TILE = 16·WARPS keys go to the warps of a block, tiles round-robin to blocks. So the first granule
-// of a block does not depend on the length, and in the plugin it is read before the kernels before this one end: rows
-// of earlier tokens are old. Warps merge through shared memory, blocks of a cluster (CLUSTER > 1, sm_90) by writing
-// slices into each other's shared memory, clusters through scratch; the last to arrive writes the output. A further
-// cluster joins in only when the others have SPREAD tiles a block, so short sequences end without scratch.
-// Bound by reads of the cache; for short sequences by the latency of a launch, one read and a cluster's barrier.
+// Tiles of TILE = WARPS granules go round-robin to blocks. So the first granules of a block do not depend on the length,
+// and in the plugin they are read before the kernels before this one end: rows of earlier tokens are old. Warps merge
+// through shared memory, blocks of a cluster (CLUSTER > 1, sm_90) by writing slices into each other's shared memory,
+// clusters through scratch, where the last to arrive writes the output. A further cluster takes part only when the others
+// have SPREAD tiles a block, so short sequences end without scratch. The order of sums depends on the launch and the length only.
+//
+// Bound by reads of the cache where these are long; else by the latency of the chain wait, q, scores, softmax, outputs,
+// cluster, about 2 us. Measured on an H200, FP16, one sequence, us a launch between kernels that stream weights: 2.1 (14/2
+// heads of 64, 2048 keys), 2.7 (32/8, 64), 4.3 (16/8, 128), 4.5 (32/8, 128); 32768 keys, 32/8 heads of 128, back to back: 33.3,
+// 89 % of the read bandwidth. Registers that spill cost about 1 us a launch, so none may.
 //
 // Macros
 //   PLUGIN                1 or 0
@@ -27,37 +31,42 @@
 //   HEAD_DIM              D, a multiple of 8 up to 256
 //   Q_HEADS, KV_HEADS     HQ, HKV
 //   SOFTCAP               1: scores become softcap·tanh(s / softcap), else 0
-//   WARPS                 4 or 8, with WARPS·min(group, 8)·D <= 8192; 8 is best where it fits
+//   WARPS                 8; 4, 2 or 1 where shared memory is short
+//   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), for C above 8192 max(2, 25000 / unit bytes)
 //   CLUSTER               1, 2, 4, 8 or 16 blocks; above 1 for sm_90 and up, 16 only where the function's attribute
 //                         NON_PORTABLE_CLUSTER_SIZE_ALLOWED was set
-//   ROTARY_DIM, QK_NORM   PLUGIN only: R; 1 if q_norm and k_norm are there
+//   ROTARY_DIM, QK_NORM   PLUGIN only: R, even; 1 if q_norm and k_norm are there
 //
-// Launch: grid (splits, HKV·PARTS, B) with PARTS = ceil(HQ / HKV / 8), block 32·WARPS, no dynamic shared memory. No
-// cluster attribute is needed, the kernel has it. splits = CLUSTER·n: with
-//   room = max(1, 2·SMs / (HKV·PARTS·B)),  CLUSTER = the largest power of two <= min(room, 16 or 8; sm_80…89: 1)
-//   n    = clamp(room / CLUSTER, 1, ceil(C / (TILE·CLUSTER·SPREAD))),  SPREAD = CLUSTER > 1 ? 4 : 1
-// The grid is fixed; lengths are read on the device, and blocks with nothing to do leave at once.
+// Launch: grid (splits, HKV·PARTS, B) with PARTS = ceil(HQ / HKV / 8), block 32·WARPS, dynamic shared memory
+// WARPS·UNITS·unit with unit = SETS·(16·D·sizeof(CACHE_T) + 64 if INT8) bytes, SETS = 2 where D·sizeof(CACHE_T) <= 256, else
+// 1; static shared memory comes on top, at most 20 KB. No cluster attribute is needed at the launch, the kernel has it.
+// splits = CLUSTER·n, fixed for all lengths up to C; lengths are read on the device, blocks with nothing to do leave at once. Best:
+//   rows    = HKV·PARTS·B; room(c) = SMs for c <= 2, 7/8·SMs for larger c (clusters do not fill all parts of the chip)
+//   CLUSTER = largest c of 8, 4, 2 with c·rows <= room(c), C above 8192 only of 2; if none, or before sm_90: 1
+//   n       = clamp(room(CLUSTER) / (CLUSTER·rows), 1, ceil(C / (16·SETS·WARPS·CLUSTER·SPREAD))), SPREAD = max(1, CLUSTER / 2)
 //
 // Arguments
-//   PLUGIN 1: packed_qkv f32[B, 1, (HQ + 2·HKV)·D], cache CACHE_T[B, 2, HKV, C, D] (INT8: [.., C, D + 4], C even),
-//     rope f32[rope_batches, rope_rows, R], q_norm, k_norm f32[D] or null, capacity C, rope_rows, rope_batches, eps
-//   PLUGIN 0: q f32, k and v CACHE_T with `strides` (rows multiples of 16 bytes; row strides of q and out unused; v
-//     and k aligned to 16 bytes), capacity: bound of a length
-//   both: lengths i32: lengths[b·length_stride] + length_offset keys, the new token's included (lengths null: only
-//     length_offset); 0: the output is 0 and nothing is written; out OUT_T[B, HQ, D]; scratch f32, for each of the
-//     gridDim.x·gridDim.y·B blocks 4·(ceil(H·D / 4 / CLUSTER) + ceil(H / 2)) floats, H = ceil(HQ / HKV / PARTS);
-//     counters u32[CLUSTER·gridDim.y·B], 0 at first and left so; window: 0 or so many keys, the query's own included;
-//     scale, softcap
-// With PLUGIN 1 rows of earlier tokens are read before wait_for_previous(). So they must have been written by a launch
-// with another launch of this kernel, or a graph's end, in between.
+//   PLUGIN 1: packed_qkv f32[B, 1, (HQ + 2·HKV)·D], cache CACHE_T[B, 2, HKV, C, D] (INT8: [.., C, D + 4], C a multiple
+//     of 4), rope f32[rope_batches, rope_rows, R], q_norm, k_norm f32[D] or null, rope_rows, rope_batches, eps
+//   PLUGIN 0: q f32, k and v CACHE_T with `strides` (AttentionStrides, elements; rows of k and v start at multiples of 16
+//     bytes, row strides of q and all of out are not used)
+//   both: capacity C, the bound of a length; lengths i32: lengths[b·length_stride] + length_offset keys, the new token's
+//     included (lengths null: only length_offset); 0: the output is 0 and nothing is written; out OUT_T[B, HQ, D];
+//     scratch f32, for each of the gridDim.x·gridDim.y·B blocks 4·(ceil(H·D / 4 / CLUSTER) + ceil(H / 2)) floats with H =
+//     ceil(HQ / HKV / PARTS); counters u32[CLUSTER·gridDim.y·B], 0 at first and left so; window: 0 or so many keys, the
+//     query's own included; scale; softcap
+//
+// With PLUGIN 1 rope, q_norm, k_norm and the rows of earlier tokens are read before wait_for_previous(): the former must be constant
+// over the graph, and between two launches on the same cache there must be another launch of this kernel, the end of a graph, or
+// a kernel launched without programmatic dependence.
 
 #include "attention.cuh"
 
 #if !defined(PLUGIN) || !defined(CACHE_T) || !defined(OUT_T) || !defined(HEAD_DIM) || !defined(Q_HEADS)
 #error "attention_decode needs PLUGIN, CACHE_T, OUT_T, HEAD_DIM, Q_HEADS"
 #endif
-#if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(CLUSTER)
-#error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, CLUSTER"
+#if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(UNITS) || !defined(CLUSTER)
+#error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, UNITS, CLUSTER"
 #endif
 #if PLUGIN && (!defined(ROTARY_DIM) || !defined(QK_NORM))
 #error "attention_decode with PLUGIN 1 needs ROTARY_DIM, QK_NORM"
@@ -70,24 +79,14 @@
 
 constexpr int HQ = Q_HEADS, HKV = KV_HEADS, GROUP = HQ / HKV, PARTS = (GROUP + 7) / 8;
 constexpr int HEADS = (GROUP + PARTS - 1) / PARTS;  ///< of a part
-constexpr int TILE = GRANULE * WARPS, SPREAD = CLUSTER > 1 ? 4 : 1, THREADS = 32 * WARPS;
-constexpr int VECTORS = HEADS * D / 4;                          ///< float4 of a block's output
-constexpr int SLICE = (VECTORS + CLUSTER - 1) / CLUSTER;        ///< of these, what a block of a cluster ends up with
-constexpr int PARTIAL = 4 * (SLICE + (HEADS + 1) / 2);          ///< floats that a block leaves in scratch
+constexpr int TILE = GRANULE * WARPS, THREADS = 32 * WARPS, SPREAD = CLUSTER > 2 ? CLUSTER / 2 : 1;
 static_assert(D % 8 == 0 && D <= 256, "head sizes are multiples of 8 up to 256");
 static_assert(HQ % HKV == 0, "query heads are a multiple of KV heads");
-static_assert(WARPS * HEADS * D <= 8192, "too many warps for the shared memory of a block");
 
-/// What the warps of a block leave for each other; Q is not needed any more then.
-union Pool {
-    uint2 q[Q_WORDS / 2];
-    float4 results[WARPS][VECTORS];
-};
-__shared__ __align__(16) Pool pool;
-__shared__ float largest_of[WARPS][HEADS], sum_of[WARPS][HEADS];
-__shared__ __align__(16) float4 slices[CLUSTER][SLICE];
-__shared__ float slice_largest[CLUSTER][HEADS], slice_sum[CLUSTER][HEADS];
-__shared__ int is_last;
+/// Rings of units, one a warp; afterwards the results of the warps.
+extern __shared__ __align__(128) char rings[];
+constexpr int RING_BYTES = UNITS * UNIT_BYTES;
+__shared__ __align__(16) uint2 queries[Q_WORDS / 2];
 
 /// Puts columns d and d + 1 of a head's Q where the tensor cores' lanes find them.
 __device__ __forceinline__ void store_query(int head, int d, float x, float y) {
@@ -96,7 +95,7 @@ __device__ __forceinline__ void store_query(int head, int d, float x, float y) {
     const int lane = 4 * head + d % 32 / 8, half = d % 8 / 4, word = d % 4 / 2;
 #pragma unroll
     for (int i = 0; i < Q_PLANES; i++) {
-        ((unsigned *)pool.q)[((d / 32 * 2 + half) * 32 + lane) * 2 * Q_PLANES + 2 * i + word] = planes[i];
+        ((unsigned *)queries)[((d / 32 * 2 + half) * 32 + lane) * 2 * Q_PLANES + 2 * i + word] = planes[i];
     }
 }
 
@@ -114,8 +113,9 @@ struct Deal {
         const int tiles = (length + TILE - 1) / TILE - tile, each = CLUSTER * SPREAD;
         blocks = CLUSTER * min(max((tiles + each - 1) / each, 1), (int)gridDim.x / CLUSTER);
     }
-    /// The first key of a warp's first granule.
+    /// The first key of a warp's first granule; of a block that takes no part, a key that there is not.
     __device__ __forceinline__ int first(int warp) const {
+        if ((int)blockIdx.x >= blocks) return keys;
         const int key = (tile + (int)blockIdx.x) * TILE + warp * GRANULE;
         return key + GRANULE <= from ? key + step() : key;
     }
@@ -131,162 +131,7 @@ __device__ __forceinline__ int length_of(const int *lengths, int stride, int off
     return min(max(length, 0), capacity);
 }
 
-__device__ __forceinline__ float weight_of(float largest, float overall) {
-    return largest == minus_infinity() ? 0 : exp2f(largest - overall);
-}
-
-__device__ __forceinline__ void add_scaled(float4 &sum, const float4 &x, float w) {
-    sum.x += w * x.x, sum.y += w * x.y, sum.z += w * x.z, sum.w += w * x.w;
-}
-
-#if CLUSTER > 1
-__device__ __forceinline__ void arrive_at_cluster() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
-__device__ __forceinline__ void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-
-/// Stores to the same place of another block of the cluster.
-__device__ __forceinline__ void store_at(int rank, float *p, float x) {
-    unsigned at;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(shared_address(p)), "r"(rank));
-    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(at), "f"(x) : "memory");
-}
-__device__ __forceinline__ void store_at(int rank, float4 *p, const float4 &x) {
-    unsigned at;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(shared_address(p)), "r"(rank));
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(at), "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w)
-                 : "memory");
-}
-#endif
-
-__device__ __forceinline__ void store4(OUT_T *p, const float4 &x, float factor) {
-    if constexpr (sizeof(OUT_T) == 4) {
-        *(float4 *)p = make_float4(x.x * factor, x.y * factor, x.z * factor, x.w * factor);
-    } else {
-        p[0] = from_float<OUT_T>(x.x * factor), p[1] = from_float<OUT_T>(x.y * factor);
-        p[2] = from_float<OUT_T>(x.z * factor), p[3] = from_float<OUT_T>(x.w * factor);
-    }
-}
-
-/// Merges the warps of a block, then the blocks of a cluster, then the clusters; the last writes `out`.
-__device__ __forceinline__ void merge(
-    const float (&largest)[2], const float (&sum)[2], const float (&result)[V_CHUNKS][4][4], int blocks, OUT_T *out,
-    int heads, float *scratch, unsigned *counters) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int rank = (int)blockIdx.x % CLUSTER, row = blockIdx.z * gridDim.y + blockIdx.y;
-    __syncthreads();  // Q has been read
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const int head = 2 * t + i;
-        if (head >= HEADS) continue;
-        if (g == 0) largest_of[warp][head] = largest[i], sum_of[warp][head] = sum[i];
-#pragma unroll
-        for (int c = 0; c < V_CHUNKS; c++) {
-            const int d = 64 * c + 8 * g;
-            if (d >= D) continue;
-            float4 *to = pool.results[warp] + (head * D + d) / 4;
-            to[0] = make_float4(result[c][0][i], result[c][0][i + 2], result[c][1][i], result[c][1][i + 2]);
-            to[1] = make_float4(result[c][2][i], result[c][2][i + 2], result[c][3][i], result[c][3][i + 2]);
-        }
-    }
-    __syncthreads();
-
-#if CLUSTER > 1
-    wait_for_cluster();  // all blocks have started
-#endif
-    for (int v = threadIdx.x; v < VECTORS; v += THREADS) {
-        const int head = 4 * v / D;
-        float overall = minus_infinity();
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) overall = fmaxf(overall, largest_of[w][head]);
-        float4 total = make_float4(0, 0, 0, 0);
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) add_scaled(total, pool.results[w][v], weight_of(largest_of[w][head], overall));
-#if CLUSTER > 1
-        store_at(v / SLICE, &slices[rank][v % SLICE], total);
-#else
-        slices[0][v] = total;
-#endif
-    }
-    for (int i = threadIdx.x; i < HEADS * CLUSTER; i += THREADS) {
-        const int head = i % HEADS;
-        float overall = minus_infinity(), total = 0;
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) overall = fmaxf(overall, largest_of[w][head]);
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) total += sum_of[w][head] * weight_of(largest_of[w][head], overall);
-#if CLUSTER > 1
-        store_at(i / HEADS, &slice_largest[rank][head], overall);
-        store_at(i / HEADS, &slice_sum[rank][head], total);
-#else
-        slice_largest[0][head] = overall, slice_sum[0][head] = total;
-#endif
-    }
-#if CLUSTER > 1
-    arrive_at_cluster();
-    wait_for_cluster();
-#else
-    __syncthreads();
-#endif
-
-    const int clusters = blocks / CLUSTER;
-    // The partial results of this block's slice, one a cluster.
-    float *partials = scratch + ((long long)row * gridDim.x + rank) * PARTIAL;
-    for (int v = threadIdx.x; v < SLICE; v += THREADS) {
-        const int at = rank * SLICE + v, head = 4 * at / D;
-        if (at >= VECTORS) continue;
-        float overall = minus_infinity(), total = 0;
-#pragma unroll
-        for (int r = 0; r < CLUSTER; r++) overall = fmaxf(overall, slice_largest[r][head]);
-        float4 y = make_float4(0, 0, 0, 0);
-#pragma unroll
-        for (int r = 0; r < CLUSTER; r++) {
-            const float w = weight_of(slice_largest[r][head], overall);
-            total += w * slice_sum[r][head];
-            add_scaled(y, slices[r][v], w);
-        }
-        if (clusters == 1) {
-            const float inverse = total > 0 ? 1 / total : total;
-            if (head < heads) store4(out + 4 * at, y, inverse);
-        } else {
-            float *partial = partials + (long long)(blockIdx.x / CLUSTER) * CLUSTER * PARTIAL;
-            __stcg((float4 *)partial + v, y);
-            // The first vector of a head, or of this slice, speaks for the head.
-            if (v == 0 || 4 * at % D == 0) {
-                __stcg(partial + 4 * SLICE + head, overall);
-                __stcg(partial + 4 * SLICE + HEADS + head, total);
-            }
-        }
-    }
-    if (clusters == 1) return;
-
-    __syncthreads();
-    unsigned *counter = counters + row * CLUSTER + rank;
-    if (threadIdx.x == 0) {
-        __threadfence();
-        is_last = atomicAdd(counter, 1) == clusters - 1;
-        __threadfence();
-        if (is_last) *counter = 0;
-    }
-    __syncthreads();
-    if (!is_last) return;
-    for (int v = threadIdx.x; v < SLICE; v += THREADS) {
-        const int at = rank * SLICE + v, head = 4 * at / D;
-        if (at >= VECTORS) continue;
-        float overall = minus_infinity(), total = 0;
-        float4 y = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-        for (int c = 0; c < clusters; c++) {
-            overall = fmaxf(overall, __ldcg(partials + (long long)c * CLUSTER * PARTIAL + 4 * SLICE + head));
-        }
-#pragma unroll 4
-        for (int c = 0; c < clusters; c++) {
-            const float *partial = partials + (long long)c * CLUSTER * PARTIAL;
-            const float w = weight_of(__ldcg(partial + 4 * SLICE + head), overall);
-            total += w * __ldcg(partial + 4 * SLICE + HEADS + head);
-            add_scaled(y, __ldcg((const float4 *)partial + v), w);
-        }
-        if (head < heads) store4(out + 4 * at, y, total > 0 ? 1 / total : total);
-    }
-}
+#include "attention_merge.cuh"
 
 #if PLUGIN
 #include "attention_newest.cuh"
@@ -298,8 +143,7 @@ __device__ __forceinline__ void merge(
 #define CLUSTERED
 #endif
 
-extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D * sizeof(CACHE_T) <= 256 ? 16 / WARPS : 1)
-attention_decode(
+extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_WIDE ? 2 : 1) attention_decode(
 #if PLUGIN
     const float *packed_qkv, CACHE_T *cache, const float *rope, const float *q_norm, const float *k_norm, int rope_rows,
     int rope_batches, float eps,
@@ -308,7 +152,7 @@ attention_decode(
 #endif
     int capacity, const int *lengths, int length_stride, int length_offset, OUT_T *out, float *scratch,
     unsigned *counters, int window, float scale, float softcap) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4;
     const int b = blockIdx.z, kv_head = blockIdx.y / PARTS, part = blockIdx.y % PARTS;
     const int first_head = kv_head * GROUP + part * HEADS, heads = min(HEADS, GROUP - part * HEADS);
     const float q_factor = SOFTCAP ? scale : scale * log2_e;
@@ -316,89 +160,127 @@ attention_decode(
     arrive_at_cluster();
 #endif
     // Columns and heads that there are not.
-    for (int i = threadIdx.x; i < Q_WORDS / 2; i += THREADS) pool.q[i] = make_uint2(0, 0);
-    __syncthreads();
+    for (int i = threadIdx.x; i < Q_WORDS / 2; i += THREADS) queries[i] = make_uint2(0, 0);
 
-    Granule granule;
+    char *const ring = rings + warp * RING_BYTES;
     Rows keys, values;
+    int key;
+    const auto fill_ring = [&](const Deal &deal) {
+        key = deal.first(warp);
+#pragma unroll
+        for (int u = 0; u < UNITS; u++) {
+            const int at = key + u / 2 * deal.step();
+            if (u % 2 == 0) keys.ask<true>(ring + u * UNIT_BYTES, at, lane);
+            else values.ask<false>(ring + u * UNIT_BYTES, at, lane);
+        }
+    };
 #if PLUGIN
     const long long head_size = (long long)capacity * (IS_QUANTIZED ? D + 4 : D);
-    CACHE_T *const k_head = cache + ((long long)b * 2 * HKV + kv_head) * head_size, *const v_head = k_head + HKV * head_size;
+    CACHE_T *const k_head = cache + ((long long)b * 2 * HKV + kv_head) * head_size;
+    CACHE_T *const v_head = k_head + HKV * head_size;
     const auto rows_of = [&](const CACHE_T *head, const Deal &deal) {
         // The newest row comes from shared memory.
-        return Rows{head, D, IS_QUANTIZED ? (const float *)(head + (long long)capacity * D) : nullptr, deal.from, deal.keys - 1};
+        const float *scales = IS_QUANTIZED ? (const float *)(head + (long long)capacity * D) : nullptr;
+        return Rows{head, scales, deal.from, deal.keys - 1};
     };
     const float *table = rope + (long long)(rope_batches == 1 ? 0 : b) * rope_rows * R;
     // The length may still be that of the step before; if so, all this is done again.
     Deal deal(length_of(lengths, length_stride, length_offset, capacity, b), window);
-    int key = deal.first(warp);
-    Turn turn(table, min(max(deal.keys - 1, 0), rope_rows - 1), lane);
     keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
-    load_keys(granule, keys, key, g, t);
-    load_values(granule, values, key, g, t);
+    fill_ring(deal);
+    Turn turn(table, min(max(deal.keys - 1, 0), rope_rows - 1), lane);
+    NewestHeads fresh;
+#if QK_NORM
+    fresh.load_norms(q_norm, k_norm, warp, lane);
+#endif
+    __syncthreads();
     wait_for_previous();
     let_next_start();
     const int length = length_of(lengths, length_stride, length_offset, capacity, b);
+    fresh.load(packed_qkv + (long long)b * (HQ + 2 * HKV) * D, first_head, kv_head, heads, warp, lane);
     if (length != deal.keys) {
         deal = Deal(length, window);
-        key = deal.first(warp);
-        turn = Turn(table, min(max(length - 1, 0), rope_rows - 1), lane);
         keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
-        load_keys(granule, keys, key, g, t);
-        load_values(granule, values, key, g, t);
+        wait_for_copies<0>();
+        __syncwarp();
+        fill_ring(deal);
+        turn = Turn(table, min(max(length - 1, 0), rope_rows - 1), lane);
     }
     if ((int)blockIdx.x >= deal.blocks) return;
-    take_newest(
-        packed_qkv + (long long)b * (HQ + 2 * HKV) * D, first_head, kv_head, heads, deal.keys > 0 && deal.owns_newest(),
-        part == 0, turn, q_norm, k_norm, eps, q_factor, k_head, v_head, deal.keys - 1, capacity);
+    fresh.finish(
+        heads, deal.keys > 0 && deal.owns_newest(), part == 0, turn, eps, q_factor, k_head, v_head, deal.keys - 1,
+        capacity, warp, lane);
 #else
+    __syncthreads();
     wait_for_previous();
     let_next_start();
     const Deal deal(length_of(lengths, length_stride, length_offset, capacity, b), window);
     if ((int)blockIdx.x >= deal.blocks) return;
-    int key = deal.first(warp);
     keys = {k + b * strides.k_batch + kv_head * strides.k_head, (int)strides.k_row, nullptr, deal.from, deal.keys};
     values = {v + b * strides.v_batch + kv_head * strides.v_head, (int)strides.v_row, nullptr, deal.from, deal.keys};
-    load_keys(granule, keys, key, g, t);
-    load_values(granule, values, key, g, t);
-    const float *queries = q + b * strides.q_batch + first_head * strides.q_head;
+    fill_ring(deal);
+    const float *q_head = q + b * strides.q_batch + first_head * strides.q_head;
     for (int i = threadIdx.x; i < heads * D / 2; i += THREADS) {
         const int head = 2 * i / D, d = 2 * i % D;
-        store_query(head, d, queries[head * strides.q_head + d] * q_factor, queries[head * strides.q_head + d + 1] * q_factor);
+        const float *x = q_head + head * strides.q_head + d;
+        store_query(head, d, x[0] * q_factor, x[1] * q_factor);
     }
 #endif
     __syncthreads();
 
     float largest[2] = {minus_infinity(), minus_infinity()}, sum[2] = {}, result[V_CHUNKS][4][4] = {};
-    while (key < deal.keys) {
-        const int next = key + deal.step();
+    int slot = 0, asked = key + UNITS / 2 * deal.step();  // ring position; granule of the next unit to ask for
+    bool asks_key = UNITS % 2 == 0;
+    const auto ask_next = [&](char *unit) {
+        if (asks_key) keys.ask<true>(unit, asked, lane);
+        else values.ask<false>(unit, asked, lane), asked += deal.step();
+        asks_key = !asks_key;
+        slot = slot + 1 == UNITS ? 0 : slot + 1;
+    };
+    for (; key < deal.keys; key += deal.step()) {
+        char *unit = ring + slot * UNIT_BYTES;
+        wait_for_copies<UNITS - 1>();
+        __syncwarp();
 #if PLUGIN
-        if (key + GRANULE >= deal.keys) insert_newest(granule, deal.keys - 1 - key, g, t);
+        const int newest_row = deal.keys - 1 - key;
+        if (newest_row < GRANULE) insert_newest<true>(unit, newest_row, lane);
 #endif
-        float s[4];
-        scores_of(granule, pool.q, lane, s);
+        float s[SETS][4];
+        scores_of(unit, queries, lane, s);
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            if constexpr (IS_QUANTIZED) s[i] *= granule.k_scale[i / 2];
+        for (int h = 0; h < SETS; h++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int row = 16 * h + g + i / 2 * 8;
+                if constexpr (IS_QUANTIZED) s[h][i] *= scale_at(unit, row);
 #if SOFTCAP
-            s[i] = softcap * tanhf(s[i] / softcap) * log2_e;
+                s[h][i] = softcap * tanhf(s[h][i] / softcap) * log2_e;
 #endif
-            const int at = key + g + i / 2 * 8;
-            if (at < deal.from || at >= deal.keys) s[i] = minus_infinity();
+                if (key + row < deal.from || key + row >= deal.keys) s[h][i] = minus_infinity();
+            }
         }
-        load_keys(granule, keys, next, g, t);
+        __syncwarp();
+        ask_next(unit);
 
-        float shrink[2], weights[4];
+        float shrink[2];
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            float overall = fmaxf(s[i], s[i + 2]);
+            float overall = fmaxf(s[0][i], s[0][i + 2]);
 #pragma unroll
-            for (int offset = 4; offset < 32; offset *= 2) overall = fmaxf(overall, __shfl_xor_sync(0xffffffffu, overall, offset));
+            for (int h = 1; h < SETS; h++) overall = fmaxf(overall, fmaxf(s[h][i], s[h][i + 2]));
+#pragma unroll
+            for (int offset = 4; offset < 32; offset *= 2) {
+                overall = fmaxf(overall, __shfl_xor_sync(0xffffffffu, overall, offset));
+            }
             overall = fmaxf(overall, largest[i]);
             shrink[i] = exp2f(largest[i] - overall);
             largest[i] = overall;
-            weights[i] = exp2f(s[i] - overall), weights[i + 2] = exp2f(s[i + 2] - overall);
-            sum[i] = sum[i] * shrink[i] + (weights[i] + weights[i + 2]);
+            sum[i] *= shrink[i];
+#pragma unroll
+            for (int h = 0; h < SETS; h++) {
+                s[h][i] = exp2f(s[h][i] - overall), s[h][i + 2] = exp2f(s[h][i + 2] - overall);
+                sum[i] += s[h][i] + s[h][i + 2];
+            }
         }
         if (__any_sync(0xffffffffu, shrink[0] != 1 || shrink[1] != 1)) {
 #pragma unroll
@@ -410,14 +292,27 @@ attention_decode(
                 }
             }
         }
-        if constexpr (IS_QUANTIZED) {
+        unit = ring + slot * UNIT_BYTES;
+        wait_for_copies<UNITS - 1>();
+        __syncwarp();
+#if PLUGIN
+        if (newest_row < GRANULE) insert_newest<false>(unit, newest_row, lane);
+#endif
 #pragma unroll
-            for (int i = 0; i < 4; i++) weights[i] = weights[i] == 0 ? 0 : weights[i] * granule.v_scale[i / 2];
+        for (int h = 0; h < SETS; h++) {
+            if constexpr (IS_QUANTIZED) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    s[h][i] = s[h][i] == 0 ? 0 : s[h][i] * scale_at(unit, 16 * h + g + i / 2 * 8);
+                }
+            }
+            add_values(unit, 16 * h, lane, s[h], result);
         }
-        add_values(granule, weights, result);
-        load_values(granule, values, next, g, t);
-        key = next;
+        __syncwarp();
+        ask_next(unit);
     }
+    wait_for_copies<0>();
+    __syncwarp();
 #pragma unroll
     for (int i = 0; i < 2; i++) {
 #pragma unroll

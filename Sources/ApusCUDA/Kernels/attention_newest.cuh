@@ -73,93 +73,103 @@ __device__ __forceinline__ void keep_newest(
     }
 }
 
-/// Norms and turns q of the block's heads and, if the block owns the newest key, k; each warp takes every WARPS-th.
-__device__ __forceinline__ void take_newest(
-    const float *packed_qkv, int first_head, int kv_head, int heads, bool owns, bool writes, const Turn &turn,
-    const float *q_norm, const float *k_norm, float eps, float q_factor, CACHE_T *k_head, CACHE_T *v_head, int slot,
-    int capacity) {
-    constexpr int ROUNDS = (HEADS + 2 + WARPS - 1) / WARPS;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, tasks = heads + (owns ? 2 : 0);
+/// The heads of packed_qkv that a warp prepares: of the block's q heads, k and v every WARPS-th.
+struct NewestHeads {
+    static constexpr int ROUNDS = (HEADS + 2 + WARPS - 1) / WARPS;
     float x[ROUNDS][PAIRS][2], other[ROUNDS][PAIRS][2];
+#if QK_NORM
+    float norm[ROUNDS][PAIRS][2], other_norm[ROUNDS][PAIRS][2];
+
+    /// Norm weights are constant.
+    __device__ __forceinline__ void load_norms(const float *q_norm, const float *k_norm, int warp, int lane) {
 #pragma unroll
-    for (int round = 0; round < ROUNDS; round++) {
-        const int task = warp + round * WARPS;
-        const int head = task < heads ? first_head + task : task == heads ? HQ + kv_head : HQ + HKV + kv_head;
-        const float *row = packed_qkv + head * D;
+        for (int round = 0; round < ROUNDS; round++) {
+            const float *row = warp + round * WARPS < HEADS ? q_norm : k_norm;
 #pragma unroll
-        for (int j = 0; j < PAIRS; j++) {
-            const int d = 64 * j + 2 * lane;
-            const bool is_there = task < tasks && d < D;
-            const float2 pair = is_there ? *(const float2 *)(row + d) : make_float2(0, 0);
-            x[round][j][0] = pair.x, x[round][j][1] = pair.y;
+            for (int j = 0; j < PAIRS; j++) {
 #pragma unroll
-            for (int i = 0; i < 2; i++) other[round][j][i] = is_there && d + i < R ? row[partner_of(d + i)] : 0;
+                for (int i = 0; i < 2; i++) {
+                    const int d = 64 * j + 2 * lane + i;
+                    norm[round][j][i] = d < D ? row[d] : 0;
+                    other_norm[round][j][i] = d < R ? row[partner_of(d)] : 0;
+                }
+            }
         }
     }
-#pragma unroll
-    for (int round = 0; round < ROUNDS; round++) {
-        const int task = warp + round * WARPS;
-        if (task >= tasks) break;
-        if (task > heads) {
-            keep_newest(1, x[round], v_head, writes, slot, capacity, lane);
-            continue;
-        }
-#if QK_NORM
-        const float *norm = task < heads ? q_norm : k_norm;
-        float sum = 0;
-#pragma unroll
-        for (int j = 0; j < PAIRS; j++) sum += x[round][j][0] * x[round][j][0] + x[round][j][1] * x[round][j][1];
-        const float inverse = 1 / sqrtf(warp_sum(sum) / D + eps);
-#pragma unroll
-        for (int j = 0; j < PAIRS; j++) {
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const int d = 64 * j + 2 * lane + i;
-                if (d < D) x[round][j][i] *= inverse * norm[d];
-                if (d < R) other[round][j][i] *= inverse * norm[partner_of(d)];
-            }
-        }
 #endif
+
+    /// Tasks are HEADS q heads, of which `heads` are there, then k, then v.
+    __device__ __forceinline__ void load(const float *packed_qkv, int first_head, int kv_head, int heads, int warp, int lane) {
 #pragma unroll
-        for (int j = 0; j < PAIRS; j++) {
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const float turned = __fmul_rn(other[round][j][i], turn.sine[j][i]);
-                x[round][j][i] = __fadd_rn(__fmul_rn(x[round][j][i], turn.cosine[j][i]), turned);
-            }
-        }
-        if (task == heads) {
-            keep_newest(0, x[round], k_head, writes, slot, capacity, lane);
-        } else {
+        for (int round = 0; round < ROUNDS; round++) {
+            const int task = warp + round * WARPS;
+            const int head = task < HEADS ? first_head + task : task == HEADS ? HQ + kv_head : HQ + HKV + kv_head;
+            const float *row = packed_qkv + head * D;
+            const bool is_task = task < heads || (task >= HEADS && task < HEADS + 2);
 #pragma unroll
             for (int j = 0; j < PAIRS; j++) {
                 const int d = 64 * j + 2 * lane;
-                if (d < D) store_query(task, d, x[round][j][0] * q_factor, x[round][j][1] * q_factor);
+                const float2 pair = is_task && d < D ? *(const float2 *)(row + d) : make_float2(0, 0);
+                x[round][j][0] = pair.x, x[round][j][1] = pair.y;
+#pragma unroll
+                for (int i = 0; i < 2; i++) other[round][j][i] = is_task && d + i < R ? row[partner_of(d + i)] : 0;
             }
         }
     }
-}
 
-__device__ __forceinline__ Eight newest_at(int plane, int d) {
-    Eight x;
+    /// Norms and turns q and, if the block owns the newest key, k; q goes to the tensor cores' places.
+    __device__ __forceinline__ void finish(
+        int heads, bool owns, bool writes, const Turn &turn, float eps, float q_factor, CACHE_T *k_head,
+        CACHE_T *v_head, int slot, int capacity, int warp, int lane) {
 #pragma unroll
-    for (int i = 0; i < 2 * (int)sizeof(CACHE_T); i++) x.w[i] = d < D ? ((const unsigned *)(newest[plane] + d))[i] : 0;
-    return x;
-}
+        for (int round = 0; round < ROUNDS; round++) {
+            const int task = warp + round * WARPS;
+            if (task < HEADS ? task >= heads : !owns || task >= HEADS + 2) continue;
+            if (task > HEADS) {
+                keep_newest(1, x[round], v_head, writes, slot, capacity, lane);
+                continue;
+            }
+#if QK_NORM
+            float sum = 0;
+#pragma unroll
+            for (int j = 0; j < PAIRS; j++) sum += x[round][j][0] * x[round][j][0] + x[round][j][1] * x[round][j][1];
+            const float inverse = 1 / sqrtf(warp_sum(sum) / D + eps);
+#pragma unroll
+            for (int j = 0; j < PAIRS; j++) {
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    x[round][j][i] *= inverse * norm[round][j][i];
+                    other[round][j][i] *= inverse * other_norm[round][j][i];
+                }
+            }
+#endif
+#pragma unroll
+            for (int j = 0; j < PAIRS; j++) {
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    const float turned = __fmul_rn(other[round][j][i], turn.sine[j][i]);
+                    x[round][j][i] = __fadd_rn(__fmul_rn(x[round][j][i], turn.cosine[j][i]), turned);
+                }
+            }
+            if (task == HEADS) {
+                keep_newest(0, x[round], k_head, writes, slot, capacity, lane);
+            } else {
+#pragma unroll
+                for (int j = 0; j < PAIRS; j++) {
+                    const int d = 64 * j + 2 * lane;
+                    if (d < D) store_query(task, d, x[round][j][0] * q_factor, x[round][j][1] * q_factor);
+                }
+            }
+        }
+    }
+};
 
-/// Puts the newest token into row `row` of a granule.
-__device__ __forceinline__ void insert_newest(Granule &granule, int row, int g, int t) {
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        if (row != g + 8 * r) continue;
-#pragma unroll
-        for (int c = 0; c < K_CHUNKS; c++) granule.k[c][r] = newest_at(0, 32 * c + 8 * t);
-        granule.k_scale[r] = newest_scale[0], granule.v_scale[r] = newest_scale[1];
+/// Puts the newest token's row into row `row` of a unit in shared memory.
+template <bool IS_KEY> __device__ __forceinline__ void insert_newest(char *unit, int row, int lane) {
+    const char *from = (const char *)newest[IS_KEY ? 0 : 1];
+    for (int byte = 4 * lane; byte < ROW_BYTES; byte += 128) {
+        *(unsigned *)(unit + place_of<IS_KEY>(0, row, 0, byte)) = *(const unsigned *)(from + byte);
     }
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        if (row != value_row(i, t)) continue;
-#pragma unroll
-        for (int c = 0; c < V_CHUNKS; c++) granule.v[c][i] = newest_at(1, 64 * c + 8 * g);
-    }
+    if (IS_QUANTIZED && lane == 0) ((float *)(unit + GRANULE * ROW_BYTES))[row] = newest_scale[IS_KEY ? 0 : 1];
+    __syncwarp();
 }

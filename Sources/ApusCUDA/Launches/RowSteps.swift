@@ -67,3 +67,43 @@ final class GatherLastTokenStep: DeviceStep {
             [x.argument, last.argument, y.argument, .int64(batch), .int64(tokens), .int64(width)])
     }
 }
+
+/// Rows of an embedding table, widened to FP32, for ids of any integer type and layout.
+final class EmbeddingRowsStep: DeviceStep {
+    static let kind = StepKind(
+        KernelEntry(op: "embedding", kernel: "cuda.embedding_rows", forms: [.strided.orNarrow]) { query in
+            guard query.results[0].element == .f32 else { return "result \(query.results[0]) is not f32" }
+            guard query.operands[0]?.element.isFloat == true else { return "the table is not floating-point" }
+            return query.rankRefusal
+        }
+    ) { step, context throws(ApusError) in try EmbeddingRowsStep(step, context) }
+
+    private let table: TensorView
+    private let ids: TensorView
+    private let y: TensorView
+    private let context: DeviceContext
+
+    private init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
+        self.context = context
+        table = try context.view(step.operands[0])
+        ids = try context.view(step.operands[1])
+        y = try context.view(step.results[0])
+        super.init(step)
+    }
+
+    override var faultReason: String { "an index is outside the table" }
+
+    override func work() throws(ApusError) -> [DeviceWork] {
+        var nest = LoopNest()
+        for axis in 0..<ids.rank { nest.add(ids.size(axis), [y.stride(axis), ids.stride(axis)]) }
+        let width = table.size(1)
+        let unit = KernelUnit(
+            "embedding_rows", ["TABLE": table.element.kernelType, "INDEX": ids.element.kernelType])
+        return Self.launch(
+            unit, "embedding_rows", nest.count * width, on: context.processorCount,
+            [
+                table.argument, ids.argument, y.argument, nest.argument, .int64(table.size(0)), .int64(width),
+                .int64(table.stride(0)), .int64(table.stride(1)),
+            ] + faultArguments(context))
+    }
+}

@@ -32,6 +32,14 @@ struct BenchmarkTable {
             for profile in rows.flatMap(\.profiles) { try output.write("\n" + profile.text) }
         }
         try output.flush()
+        guard let path = command.trace else { return }
+        var trace = TraceFile()
+        for row in rows {
+            for profile in row.profiles {
+                trace.add("\(row.model) \(row.precision) \(row.backend): \(profile.title)", profile.profile)
+            }
+        }
+        try trace.write(to: path)
     }
 
     /// Settings in the order of the lists.
@@ -113,7 +121,7 @@ struct BenchmarkTable {
     private func time(
         _ model: LanguageModel, _ setting: BenchmarkSetting, threads: Int, _ bandwidth: Double
     ) throws(ApusError) -> (GenerationTimes, [ProfileTable]) {
-        let limits = setting.limits(chunk: BenchmarkSetting.chunk)
+        let limits = setting.limits(chunk: model.promptChunk)
         let executor: any Executor
         if let engine = model.engine, model.backend is CPUBackend, model.threadCount != threads {
             executor = try CPUBackend(threads: threads).makeExecutor(engine, limits: limits)

@@ -11,9 +11,6 @@ struct BenchmarkSetting: Equatable {
     /// Tokens that the cache of each sequence holds before the timing starts.
     var depth: Int
 
-    /// Tokens of a prompt that one pass takes: enough to keep all cores busy.
-    static let chunk = 512
-
     /// Positions a sequence takes: the last token is never fed back.
     var positionCount: Int { depth + inputLength + outputLength - 1 }
 

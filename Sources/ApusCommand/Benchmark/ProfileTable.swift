@@ -12,7 +12,10 @@ struct ProfileTable {
     }
 
     private let groups: [Group]
-    private let title: String
+    /// What the pass was, in words.
+    let title: String
+    /// Times of its steps.
+    let profile: StepProfile
     private let bandwidth: Double
     private let isDecode: Bool
 
@@ -27,6 +30,7 @@ struct ProfileTable {
         _ title: String, _ profile: StepProfile, of engine: Engine, batch: Int, depth: Int?, bandwidth: Double
     ) {
         self.title = title
+        self.profile = profile
         self.bandwidth = bandwidth
         isDecode = depth != nil
         var groups: [Group] = []

@@ -69,6 +69,11 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Print what the kernels of one more generation of each row took.")
     var profile = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Write what --profile measures as a trace for chrome://tracing and Perfetto.", valueName: "file"))
+    var trace: String?
+
     @Flag(help: "Print one JSON object: {\"machine\": {…}, \"rows\": […]}.")
     var json = false
 
@@ -99,6 +104,7 @@ struct BenchCommand: ParsableCommand {
         for count in threads?.values ?? [] { try Counts.checkThreads(count) }
         try check([iterations], "--iterations", least: 1)
         try check([warmup], "--warmup", least: 0)
+        guard trace == nil || profile else { throw ValidationError("--trace writes a profile: add --profile.") }
     }
 
     func run() throws {

@@ -88,7 +88,8 @@ struct CompileCommand: ParsableCommand {
         guard let output, !dryRun else {
             let lowered = try Compiler.lower(
                 imported.graph, weights: imported.weights, info: imported.info, options: options.compile)
-            let report = DryRunReport(lowered, info: imported.info, sourceNodes: imported.graph.nodes.count)
+            let report = DryRunReport(lowered, info: imported.info, sourceNodes: imported.graph.nodes.count,
+                backend: try backends.planningBackend())
             try ByteOutput.standardOutput.write(try report.text)
             passes.report(checker)
             return try ByteOutput.standardOutput.flush()

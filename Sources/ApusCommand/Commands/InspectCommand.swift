@@ -126,10 +126,12 @@ struct InspectCommand: ParsableCommand {
         let output = ByteOutput.standardOutput
         try output.write(listing.summary(of: path) + "written by apus \(manifest.apusVersion)\n")
         try output.write(listing.sections + listing.attention)
-        let backend = try CPUBackend()
+        let device = try Device(file.header.device)
+        let backend = try device.makeCompilingBackend(architectures: [.hopper])
         if file.header.device == backend.name, file.header.weightLayout == backend.weightLayout {
             let plan = try file.blueprint(for: backend).plan
             try output.write(PlanListing(plan, info: manifest.info, precision: manifest.precision).text)
+            try output.write(PlanListing.launches(try backend.launches(of: plan, .standard)))
         } else {
             try output.line("plan: not shown, since it is for another device than \(backend.name)")
         }

@@ -72,6 +72,11 @@ struct BackendFlags: ParsableArguments {
         return variants
     }
 
+    /// What plans are made for: the device, or for GPUs that are not there, the reference GPU.
+    func planningBackend() throws(ApusError) -> any Backend {
+        try (device?.device ?? .cpu).makeCompilingBackend(architectures: [.hopper])
+    }
+
     /// The one pair that the flags ask for.
     /// - Throws: a usage error if they ask for several.
     func variant() throws -> Variant {

@@ -5,17 +5,20 @@ struct DryRunReport {
     private let lowered: Compiler.Lowered
     private let info: ModelInfo
     private let sourceNodes: Int
+    private let backend: any Backend
 
     /// Lowers the model of an inspection.
     init(_ inspection: Inspection) throws(ApusError) {
         guard let info = inspection.info else {
             throw ApusError(.invalidInput, "--dry-run is of a model: give --model or --config")
         }
-        self.init(try inspection.lowered(), info: info, sourceNodes: inspection.source.nodes.count)
+        self.init(try inspection.lowered(), info: info, sourceNodes: inspection.source.nodes.count,
+            backend: try inspection.command.backends.planningBackend())
     }
 
     /// Describes a lowered model.
-    init(_ lowered: Compiler.Lowered, info: ModelInfo, sourceNodes: Int) {
+    init(_ lowered: Compiler.Lowered, info: ModelInfo, sourceNodes: Int, backend: any Backend) {
+        self.backend = backend
         self.lowered = lowered
         self.info = info
         self.sourceNodes = sourceNodes
@@ -24,7 +27,7 @@ struct DryRunReport {
     /// The report.
     var text: String {
         get throws(ApusError) {
-            let plan = try Compiler.dryRun(lowered, backend: CPUBackend())
+            let plan = try Compiler.dryRun(lowered, backend: backend)
             return [
                 "dry run: nothing is built\n\n",
                 PlanListing(plan, info: info, precision: lowered.precision).header,

@@ -16,6 +16,13 @@ struct PlanListing {
     /// The whole listing.
     var text: String { header + steps + tensors }
 
+    /// What passes launch on a device, if that is not a launch for each step.
+    static func launches(_ passes: [(title: String, lines: [String])]) -> String {
+        passes.map { pass in
+            "\(pass.title), \(pass.lines.count) launches:\n" + pass.lines.map { "  \($0)\n" }.joined()
+        }.joined()
+    }
+
     /// Sizes of the model and of its memory.
     var header: String {
         let weights = plan.tensors.filter { if case .weight = $0.storage { true } else { false } }

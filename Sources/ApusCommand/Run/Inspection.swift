@@ -13,7 +13,7 @@ struct Inspection {
     /// Compares the numbers of passes, if that is wanted.
     let checker: PassChecker?
     private let name: String
-    private let command: InspectCommand
+    let command: InspectCommand
     private let variant: Variant
 
     /// Reads what the command names.
@@ -85,9 +85,11 @@ struct Inspection {
         case .lowered: return try lowered().graph.text()
         case .engine:
             let lowered = try lowered()
-            let plan = try Compiler.dryRun(lowered, backend: CPUBackend())
             guard let info else { return "" }
+            let backend = try command.backends.planningBackend()
+            let plan = try Compiler.dryRun(lowered, backend: backend)
             return PlanListing(plan, info: info, precision: lowered.precision).text
+                + PlanListing.launches(try backend.launches(of: plan, .standard))
         }
     }
 

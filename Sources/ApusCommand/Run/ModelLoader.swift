@@ -93,7 +93,7 @@ struct ModelLoader {
             try Compiler.lower(
                 imported.graph, weights: imported.weights, info: info, options: Self.unwatched(options)),
             info: info,
-            sourceNodes: imported.graph.nodes.count)
+            sourceNodes: imported.graph.nodes.count, backend: try flags.backends.planningBackend())
     }
 
     /// What the compiler is told where the passes run only to be described.

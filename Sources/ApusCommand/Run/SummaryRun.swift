@@ -59,7 +59,7 @@ struct SummaryRun {
         let model = try loader.load(
             variant, batchSize: setting.batch, contextLength: nil)
         let benchmark = try GenerationBenchmark(
-            model.makeExecutor(setting.limits(chunk: BenchmarkSetting.chunk)), setting, prompts: prompts,
+            model.makeExecutor(setting.limits(chunk: model.promptChunk)), setting, prompts: prompts,
             seed: command.sampling.seed)
         let times = try benchmark.run(warmup: 1, iterations: command.comparison.iterations)
         return Summary(

@@ -1,0 +1,75 @@
+import Apus
+import ApusCPU
+import ApusCompiler
+import ApusEngine
+import ApusFrontend
+import ApusGraph
+import ApusSupport
+import Foundation
+import Testing
+
+@testable import ApusCUDA
+
+/// What passes of small models launch on the reference GPU, against the text recorded in `Golden`; `RECORD=1` records it
+/// anew and fails.
+@Suite struct LaunchGoldenTests {
+    /// A model and how it is compiled.
+    struct Case: CustomTestStringConvertible {
+        let name: String
+        var precision = ElementType.f16
+        var backend = BackendKind.plugin
+        var cache: CacheKind?
+        var quantization: QuantizationScheme?
+        var testDescription: String { name }
+    }
+
+    static let cases = [
+        Case(name: "plugin-f16"), Case(name: "plugin-bf16", precision: .bf16),
+        Case(name: "plugin-f32", precision: .f32),
+        Case(name: "iattention-static-v2", backend: .iattention, cache: .staticV2),
+        Case(name: "sdpa-none", backend: .sdpa, cache: CacheKind.none),
+    ]
+
+    private static let config = """
+        {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 256, "num_hidden_layers": 2,
+         "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 512,
+         "vocab_size": 1000, "rms_norm_eps": 1e-6, "rope_theta": 10000, "max_position_embeddings": 512,
+         "tie_word_embeddings": true, "attention_bias": false, "torch_dtype": "float16", "eos_token_id": 1}
+        """
+
+    private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+
+    @Test(arguments: cases) func passesLaunchWhatIsRecorded(_ test: Case) throws {
+        let model = try Importer.importConfig(JSON.parse(Array(Self.config.utf8), source: "config"), seed: 0, element: test.precision)
+        let lowered = try Compiler.lower(
+            model.graph, weights: model.weights, info: model.info,
+            options: CompileOptions(precision: test.precision, backend: test.backend, cache: test.cache),
+            plugins: .standard)
+        let backend = CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
+        let plan = try Compiler.dryRun(lowered, plugins: .standard, backend: backend)
+        let text = try backend.launches(of: plan, .standard).map { pass in
+            "\(pass.title)\n" + pass.lines.map { "  \($0)\n" }.joined()
+        }.joined()
+        let file = Self.folder.appending(path: "\(test.name).txt")
+        if ProcessInfo.processInfo.environment["RECORD"] != nil {
+            try text.write(to: file, atomically: true, encoding: .utf8)
+            Issue.record("recorded \(file.lastPathComponent); run again without RECORD")
+            return
+        }
+        #expect(try String(contentsOf: file, encoding: .utf8) == text, "RECORD=1 records what is launched now")
+    }
+
+    /// A step whose symbols stay the same is launched as it was; one token more changes none of the plugin's launches.
+    @Test func decodeDoesNotFollowThePosition() throws {
+        let model = try Importer.importConfig(JSON.parse(Array(Self.config.utf8), source: "config"), seed: 0, element: .f16)
+        for (backendKind, cache) in [(BackendKind.plugin, nil), (.iattention, CacheKind.staticV2), (.iattention, .staticV1)] {
+            let lowered = try Compiler.lower(
+                model.graph, weights: model.weights, info: model.info,
+                options: CompileOptions(precision: .f16, backend: backendKind, cache: cache), plugins: .standard)
+            let backend = CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
+            let plan = try Compiler.dryRun(lowered, plugins: .standard, backend: backend)
+            let outline = try CUDABackend.outline(of: plan, .standard, .hopper, batch: 1, width: 1)
+            #expect(outline.isSteadyInLoops, "\(backendKind) \(cache?.rawValue ?? "")")
+        }
+    }
+}

@@ -1,0 +1,50 @@
+package import ApusGraph
+import ApusSupport
+
+extension Tensor {
+    /// Writes the elements to memory, as elements of a type of the same kind.
+    package func write(as element: ElementType, to pointer: UnsafeMutableRawPointer) {
+        for (index, value) in floats.enumerated() {
+            switch element {
+            case .f16:
+                pointer.storeBytes(of: Half(value).bits, toByteOffset: index * 2, as: UInt16.self)
+            case .bf16:
+                pointer.storeBytes(of: BFloat16(value).bits, toByteOffset: index * 2, as: UInt16.self)
+            default: pointer.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
+            }
+        }
+        for (index, value) in ints.enumerated() {
+            switch element {
+            case .i64: pointer.storeBytes(of: Int64(value), toByteOffset: index * 8, as: Int64.self)
+            case .i32: pointer.storeBytes(of: Int32(value), toByteOffset: index * 4, as: Int32.self)
+            default:
+                pointer.storeBytes(
+                    of: UInt8(truncatingIfNeeded: value), toByteOffset: index, as: UInt8.self)
+            }
+        }
+    }
+
+    /// Reads a tensor that lies row-major in memory.
+    package init(_ element: ElementType, _ shape: [Int], bytes pointer: UnsafeRawPointer) {
+        let places = 0..<shape.reduce(1, *)
+        func half(_ index: Int) -> UInt16 { pointer.load(fromByteOffset: index * 2, as: UInt16.self) }
+        func byte(_ index: Int) -> UInt8 { pointer.load(fromByteOffset: index, as: UInt8.self) }
+        switch element {
+        case .f32:
+            self.init(
+                element, shape, floats: places.map { pointer.load(fromByteOffset: $0 * 4, as: Float.self) })
+        case .f16: self.init(element, shape, floats: places.map { Half(bits: half($0)).float })
+        case .bf16: self.init(element, shape, floats: places.map { BFloat16(bits: half($0)).float })
+        case .i64:
+            self.init(
+                element, shape,
+                ints: places.map { Int(pointer.load(fromByteOffset: $0 * 8, as: Int64.self)) })
+        case .i32:
+            self.init(
+                element, shape,
+                ints: places.map { Int(pointer.load(fromByteOffset: $0 * 4, as: Int32.self)) })
+        case .i8: self.init(element, shape, ints: places.map { Int(Int8(bitPattern: byte($0))) })
+        case .u8, .bool: self.init(element, shape, ints: places.map { Int(byte($0)) })
+        }
+    }
+}
