@@ -61,6 +61,10 @@ static const char gemv_cu[] = {
 #embed "../ApusCUDA/Kernels/gemv.cu"
     , 0};
 
+static const char gemv_rows_cu[] = {
+#embed "../ApusCUDA/Kernels/gemv_rows.cu"
+    , 0};
+
 static const char generate_cu[] = {
 #embed "../ApusCUDA/Kernels/generate.cu"
     , 0};
@@ -69,8 +73,16 @@ static const char index_cu[] = {
 #embed "../ApusCUDA/Kernels/index.cu"
     , 0};
 
+static const char int4_gemm_cu[] = {
+#embed "../ApusCUDA/Kernels/int4_gemm.cu"
+    , 0};
+
 static const char int4_groupwise_gemm_cu[] = {
 #embed "../ApusCUDA/Kernels/int4_groupwise_gemm.cu"
+    , 0};
+
+static const char int8_gemm_cu[] = {
+#embed "../ApusCUDA/Kernels/int8_gemm.cu"
     , 0};
 
 static const char int8_linear_cu[] = {
@@ -153,6 +165,10 @@ static const char quantized_cuh[] = {
 #embed "../ApusCUDA/Kernels/quantized.cuh"
     , 0};
 
+static const char quantized_gemm_cuh[] = {
+#embed "../ApusCUDA/Kernels/quantized_gemm.cuh"
+    , 0};
+
 static const char quantized_gemv_cuh[] = {
 #embed "../ApusCUDA/Kernels/quantized_gemv.cuh"
     , 0};
@@ -188,9 +204,12 @@ static const apus_kernel_source sources[] = {
     {"embedding_rows.cu", embedding_rows_cu},
     {"gather_last_token.cu", gather_last_token_cu},
     {"gemv.cu", gemv_cu},
+    {"gemv_rows.cu", gemv_rows_cu},
     {"generate.cu", generate_cu},
     {"index.cu", index_cu},
+    {"int4_gemm.cu", int4_gemm_cu},
     {"int4_groupwise_gemm.cu", int4_groupwise_gemm_cu},
+    {"int8_gemm.cu", int8_gemm_cu},
     {"int8_linear.cu", int8_linear_cu},
     {"linear_rows.cu", linear_rows_cu},
     {"matmul.cu", matmul_cu},
@@ -211,6 +230,7 @@ static const apus_kernel_source sources[] = {
     {"attention_newest.cuh", attention_newest_cuh},
     {"gemv.cuh", gemv_cuh},
     {"quantized.cuh", quantized_cuh},
+    {"quantized_gemm.cuh", quantized_gemm_cuh},
     {"quantized_gemv.cuh", quantized_gemv_cuh},
     {"strided.cuh", strided_cuh},
     {"tile.cuh", tile_cuh},

@@ -18,7 +18,6 @@
 //   X_STEPS        steps of ROW_THREADS · (16 / sizeof WEIGHT) inputs in shared memory at a time, a multiple of DEPTH, or 0
 //                  for all. The passes must be few (x is read anew for each tile), all inputs are best if they fit
 //   BLOCKS         blocks that must fit on a multiprocessor (register limit)
-//   L2_AHEAD       bytes of its rows that a block asks into the second cache before it waits (sm_90), a multiple of 16; 0 off
 //
 // Launch: THREADS threads, GRID blocks (1 to N, N · GRID below 2^32); dynamic shared memory
 //   4 · (ROWS · chunks · V + NORM_SHARED + partials) bytes, V = 16 / sizeof WEIGHT, steps = ceil(ceil(K / V) / ROW_THREADS)
@@ -26,13 +25,32 @@
 //   partials = ROW_THREADS > 32 ? 2 · THREADS / 32 · TILE_ROWS · ROWS · (GATED ? 2 : 1) : 0
 // gemv_head writes, for each block b, the largest logit of row m and its index to best_values, best_indices [m · GRID + b].
 // Any K is right; K · sizeof WEIGHT that is no multiple of 16 is read element by element.
+//
+// How to choose, as measured in chains of kernels on an H200 (S multiprocessors, B bytes of W, P = GATED ? 2 : 1):
+//   THREADS, GRID, BLOCKS, requests in flight F  by the first line that fits:
+//     ROWS > 1                              256, 2S, 2, 8    (ROWS > 4 and half_t: gemv_rows is faster)
+//     HEAD                                  256, 4S, 4, 6
+//     B >= 40 MB, or K >= 8192              512, 2S, 2, 6
+//     GATED                                 256, 3S, 4, 8
+//     B >= 6 MB                             256, 2S, 3, 10
+//     else                                  256,  S, 4, 8
+//   GRID is at most N. ROW_THREADS 8, 16 ... 256, TILE_ROWS 1, 2, 4 and DEPTH 1 ... 12: the least cost of those with
+//     TILE_ROWS · DEPTH · P <= F + 2 and >= min(F − 2, s · TILE_ROWS · P), s = ceil(ceil(K / V) / ROW_THREADS);
+//     ROWS > 1: TILE_ROWS · P · ROWS <= 32 too, and TILE_ROWS >= 2 where that leaves a choice
+//     for a pair of the first two, DEPTH is the largest of those for which s rounded up to DEPTH, s', is least
+//     cost = tiles · (s' · TILE_ROWS · P + 3 + (ROW_THREADS > 32 ? 3 : 0) + 0.4 · TILE_ROWS · P · log2(min(ROW_THREADS, 32))),
+//     tiles = ceil(ceil(N / GRID) · ROW_THREADS / (THREADS · TILE_ROWS))
+//   X_STEPS 0 where x takes up to 96 KB, else the multiple of DEPTH that takes about 48 KB.
+// Of the time that its bytes need at 4540 GB/s, a layer's four products then take (FP16, one row): Llama-3.1-8B 91 %,
+// Qwen2.5-7B 91, Llama-3.2-1B 83, Qwen3-0.6B 59, Qwen2.5-0.5B 54; heads 95 to 99 %. Small ones are bound by the chain: 1.3 to
+// 1.8 µs a kernel, of which about 1 µs is the launch.
 #include "gemv.cuh"
 
 #if !defined(WEIGHT) || !defined(HEAD) || !defined(ROW_THREADS) || !defined(TILE_ROWS) || !defined(DEPTH)
 #error "WEIGHT, HEAD, ROW_THREADS, TILE_ROWS and DEPTH must be defined"
 #endif
-#if !defined(X_STEPS) || !defined(BLOCKS) || !defined(L2_AHEAD)
-#error "X_STEPS, BLOCKS and L2_AHEAD must be defined"
+#if !defined(X_STEPS) || !defined(BLOCKS)
+#error "X_STEPS and BLOCKS must be defined"
 #endif
 
 constexpr int V = per_vector<WEIGHT>;
@@ -91,29 +109,32 @@ constexpr int KEPT = ONE_PASS && ROUNDS <= 2 ? ROUNDS : 0;
 /// Brings the inputs of a pass to shared memory, [ROWS][PLANES][PASS_CHUNKS] groups of four.
 __device__ __forceinline__ void bring(float4 *xs, const float *x, Norm<KEPT> &norm, int pass, bool isFirstPass) {
     const auto target = [&](int m, int at) { return xs + (m * PLANES + at % PLANES) * PASS_CHUNKS + at / PLANES; };
-    if constexpr (NORM == 0 && K % 4 == 0) {
+    if constexpr (NORM == 0 && K % 4 == 0 && ROUNDS > 2) {
+        // Past the end lies the last group again; its weights are zero.
 #pragma unroll
         for (int i = 0; i < ROWS * ROUNDS; i++) {
             const int m = i / ROUNDS, at = threadIdx.x + i % ROUNDS * THREADS, q = pass * PASS_QUADS + at;
-            if (at < PASS_QUADS) copy_quad(target(m, at), x + (long long)m * K + 4 * smaller(q, QUADS - 1), q < QUADS);
+            if (at < PASS_QUADS) copy_quad(target(m, at), x + (long long)m * K + 4 * smaller(q, QUADS - 1));
         }
         wait_for_copies();
     } else {
         constexpr int batch = 4;  // loads in flight
 #pragma unroll
         for (int from = 0; from < ROWS * ROUNDS; from += batch) {
-            float4 v[batch];
+            float4 v[batch], w[batch];
 #pragma unroll
             for (int j = 0; j < batch; j++) {
-                const int i = from + j, at = threadIdx.x + i % ROUNDS * THREADS;
-                if (i < ROWS * ROUNDS) v[j] = quad(x + (long long)(i / ROUNDS) * K, pass * PASS_QUADS + at);
+                const int i = from + j, q = pass * PASS_QUADS + threadIdx.x + i % ROUNDS * THREADS;
+                if (i >= ROWS * ROUNDS) continue;
+                v[j] = quad(x + (long long)(i / ROUNDS) * K, q);
+                w[j] = norm.weights(q, i % ROUNDS);
             }
 #pragma unroll
             for (int j = 0; j < batch; j++) {
                 const int i = from + j, m = i / ROUNDS, at = threadIdx.x + i % ROUNDS * THREADS;
                 const int q = pass * PASS_QUADS + at;
                 if (i < ROWS * ROUNDS && at < PASS_QUADS) {
-                    if (q < QUADS) v[j] = norm.apply(v[j], m, q, i % ROUNDS, isFirstPass);
+                    if (q < QUADS) v[j] = norm.apply(v[j], w[j], m, q, isFirstPass);
                     *target(m, at) = v[j];
                 }
             }
@@ -138,16 +159,6 @@ __device__ __forceinline__ void run(
     tiles.group = threadIdx.x / ROW_THREADS;
 #pragma unroll
     for (int d = 0; d < DEPTH; d++) tiles.request(d, begin, 0);
-#if __CUDA_ARCH__ >= 900
-    if (L2_AHEAD > 0 && threadIdx.x < PARTS) {
-        const long long size = (long long)(tiles.end - begin) * K * sizeof(WEIGHT);
-        const WEIGHT *const from = w + ((long long)threadIdx.x * N + begin) * K;
-        const unsigned bytes = (unsigned)(size < L2_AHEAD ? size : L2_AHEAD) & ~15u;
-        if (K % V == 0 && bytes > 0) {
-            asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-        }
-    }
-#endif
     Norm<KEPT> norm;
     norm.prepare(norm_weight, norm_bias, eps);
     let_next_start();
@@ -170,7 +181,11 @@ __device__ __forceinline__ void run(
             const int o = warp_lane + i * LANES, n = first + o / ROWS * GROUPS + tiles.group;
             if (writes && o < OUTPUTS && n < tiles.end) addend[i].load(bias, residual, o % ROWS, n);
         }
-        if (ONE_PASS && first == begin) __syncthreads();
+        if (ONE_PASS && first == begin) {
+            __syncthreads();
+#pragma unroll
+            for (int i = 0; i < LANE_OUTPUTS; i++) scale[i] = norm.scale(norm_shared, (warp_lane + i * LANES) % ROWS);
+        }
 
         float sum[TILE_ROWS][ROWS][PARTS] = {};
 #pragma unroll 1
@@ -252,7 +267,7 @@ __device__ __forceinline__ void run(
         for (int i = 0; i < LANE_OUTPUTS; i++) {
             const int o = warp_lane + i * LANES, m = o % ROWS, n = first + o / ROWS * GROUPS + tiles.group;
             if (!writes || o >= OUTPUTS || n >= tiles.end) continue;
-            if (first == begin) scale[i] = norm.scale(norm_shared, m);
+            if (!ONE_PASS && first == begin) scale[i] = norm.scale(norm_shared, m);
 #pragma unroll
             for (int part = 0; part < PARTS; part++) mine[i][part] *= scale[i];
             const float value = addend[i].finish(mine[i]);

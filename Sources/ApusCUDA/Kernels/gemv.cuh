@@ -104,10 +104,15 @@ template <int keeps> struct Norm {
         }
     }
 
-    /// What quad q of row m, the thread's i-th of the row, enters the sums with.
-    __device__ __forceinline__ float4 apply(float4 v, int m, int q, int i, bool isFirstPass) {
+    /// The norm weights of quad q, the thread's i-th of a row.
+    __device__ __forceinline__ float4 weights(int q, int i) const {
+        if constexpr (NORM == 0) return make_float4(0, 0, 0, 0);
+        return i < keeps ? kept[i < keeps ? i : 0] : quad(weight, q);
+    }
+
+    /// What quad q of row m enters the sums with.
+    __device__ __forceinline__ float4 apply(float4 v, float4 w, int m, int q, bool isFirstPass) {
         if constexpr (NORM == 0) return v;
-        const float4 w = i < keeps ? kept[i < keeps ? i : 0] : quad(weight, q);
         if constexpr (NORM == 1) {
             if (isFirstPass) squares[m] += dot(v, v);
             return make_float4(v.x * w.x, v.y * w.y, v.z * w.z, v.w * w.w);

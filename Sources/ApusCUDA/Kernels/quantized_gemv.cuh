@@ -20,6 +20,14 @@
 // Launch: THREADS threads, GRID blocks (1 to ceil(N / 16)); dynamic shared memory 4 · (64 · C · B + 2 · ROWS · F +
 //   NORM_SHARED + 32 · THREADS / 32 · TILES · ROWS · (GATED ? 2 : 1)) bytes: B = X_BLOCKS or KP / 64, C = ROWS up to 4
 //   rows, else 8; F = 64 · B / min(GP, S); NORM_SHARED = max(ROWS, 2) · THREADS / 32.
+//
+// How to choose, as measured on an H200 (S multiprocessors, P = GATED ? 2 : 1): THREADS 256, GRID min(ceil(N / 16), 2S), BLOCKS 2,
+//   SPLIT 8, TILES 1; DEPTH the largest divisor, up to 8 / P, of a warp's steps (KP / 64 / SPLIT rounded up; for BITS 8 KP / 32 /
+//   SPLIT), or min(8 / P, 4) where that is 1 and the steps are more; X_BLOCKS 0 where x takes up to 96 KB, else
+//   64 / ROWS · 2. Shapes whose steps SPLIT · DEPTH divides are faster. A head of 8 bits: THREADS 512, GRID S, SPLIT 16, DEPTH 4.
+// From 5 rows on, *_gemm of M_TILE 16 takes less time than this (and no norm): conversion of x for every block adds up.
+// A layer's products of Llama-3.1-8B, 4 bits in groups of 128, take 37.5 µs, 66 % of reading at 4540 GB/s (gate and up together
+// 72 %); the head of 8 bits 130 µs, 89 %.
 #include "gemv.cuh"
 #include "quantized.cuh"
 
@@ -29,7 +37,6 @@
 
 constexpr bool PAIRED = ROWS <= 4;                // both halves of an input in one product
 constexpr int COLUMNS = PAIRED ? 2 * ROWS : 16;   // of x in shared memory: row · 2 + part, or part · 8 + row
-constexpr int X_ROWS = COLUMNS / 2;
 constexpr int ALL_BLOCKS = PADDED_K / 64;
 constexpr int PASS_BLOCKS = X_BLOCKS == 0 || X_BLOCKS >= ALL_BLOCKS ? ALL_BLOCKS : X_BLOCKS;
 constexpr bool ONE_PASS = PASS_BLOCKS == ALL_BLOCKS;
@@ -41,7 +48,8 @@ constexpr int FLUSHES = STEP_INPUTS / FLUSH;           // of a step
 constexpr int PASS_FLUSHES = PASS_BLOCKS * (64 / FLUSH);
 constexpr int PASS_QUADS = PASS_BLOCKS * 16;
 constexpr int ROUNDS = divided_up(PASS_QUADS, THREADS);
-constexpr int KEPT = ONE_PASS && ROUNDS <= 2 && PADDED_G == G ? ROUNDS : 0;
+constexpr bool IS_WHOLE = PADDED_K == K && PASS_QUADS % THREADS == 0 && ALL_BLOCKS % PASS_BLOCKS == 0;  // no place empty
+constexpr int KEPT = ONE_PASS && ROUNDS <= 4 && IS_WHOLE ? ROUNDS : 0;
 constexpr int TILE_WARPS = WARPS / SPLIT;
 constexpr int BLOCK_TILES = TILE_WARPS * TILES;
 constexpr int SUMS = PAIRED ? 2 : 4;                // of a thread and tile
@@ -50,34 +58,83 @@ constexpr int THREAD_OUTPUTS = divided_up(OUTPUTS, SPLIT * 32);
 static_assert(WARPS % SPLIT == 0, "SPLIT divides the warps");
 static_assert(!(HEAD && (GATED || HAS_RESIDUAL)), "a head has no gate and no residual");
 
+// What saves the arithmetic of addresses where shapes are even, as most are:
+// every step of every pass is there;
+constexpr bool EVEN = PASS_BLOCKS * BLOCK_STEPS % (SPLIT * DEPTH) == 0 && ALL_BLOCKS % PASS_BLOCKS == 0;
+// a warp's steps are a fixed number of groups apart;
+constexpr bool EXACT_GROUPS = GROUP_COUNT * PADDED_G == PADDED_K;
+constexpr bool EVEN_GROUPS = GROUP_COUNT == 1 || (EXACT_GROUPS && SPLIT * STEP_INPUTS % PADDED_G == 0);
+constexpr int GROUPS_APART = GROUP_COUNT == 1 ? 0 : SPLIT * STEP_INPUTS / PADDED_G;
+// and its blocks of x are all even or all odd.
+constexpr bool EVEN_X = EVEN && SPLIT % (2 * BLOCK_STEPS) == 0;
+
 struct Held {
     uint4 codes[TILES][PARTS];
     Pair<SCALE> scales[TILES][PARTS][FLUSHES];
     unsigned zeros[TILES][PARTS][HAS_ZEROS ? FLUSHES : 1];
+};
 
-    /// Requests step `step` of tiles `tile`, `tile` + TILE_WARPS and so on below `end`.
-    __device__ __forceinline__ void request(
-        const uint4 *w, const SCALE *scale, const unsigned char *zero, int tile, int end, int step, bool isThere) {
+/// The warp's way through the weights: what it requests next.
+struct Walk {
+    const uint4 *w;
+    const SCALE *scales;
+    const unsigned char *zeros;
+    int end, share;                // end of the block's tiles, the warp's place among SPLIT
+    int tile, pass = 0, step = 0;  // of the next request
+    long long code = 0, pair = 0;  // where that lies if shapes are even
+
+    static constexpr bool WALKS = EVEN && EVEN_GROUPS;
+
+    __device__ __forceinline__ Walk(
+        const uint4 *w, const SCALE *scales, const unsigned char *zeros, int first, int end, int share)
+        : w(w), scales(scales), zeros(zeros), end(end), share(share), tile(first) {
         const int lane = threadIdx.x % 32;
+        code = ((long long)tile * STEPS_IN_ALL + share) * 32 + lane;
+        pair = ((long long)tile * GROUP_COUNT + (GROUP_COUNT == 1 ? 0 : share * STEP_INPUTS / PADDED_G)) * 8 + lane / 4;
+    }
+
+    /// Requests the d-th of the next DEPTH steps, of TILES tiles TILE_WARPS apart.
+    __device__ __forceinline__ void request(Held &held, int d) const {
+        const int lane = threadIdx.x % 32, in_pass = (step + d) * SPLIT + share;
+        const int all = pass * (PASS_BLOCKS * BLOCK_STEPS) + in_pass;
+        const bool isThere = EVEN || (in_pass < PASS_BLOCKS * BLOCK_STEPS && all < STEPS_IN_ALL);
 #pragma unroll
         for (int t = 0; t < TILES; t++) {
 #pragma unroll
             for (int p = 0; p < PARTS; p++) {
-                const long long at = p * FEATURE_TILES + tile + t * TILE_WARPS;
-                codes[t][p] = make_uint4(0, 0, 0, 0);
+                const int away = p * FEATURE_TILES + t * TILE_WARPS;
+                if (!EVEN) {
 #pragma unroll
-                for (int f = 0; f < FLUSHES; f++) scales[t][p][f] = {};
+                    for (int f = 0; f < FLUSHES; f++) held.scales[t][p][f] = {};
+                }
                 if (!isThere || tile + t * TILE_WARPS >= end) continue;
-                codes[t][p] = load_streamed(w + (at * STEPS_IN_ALL + step) * 32 + lane);
+                const long long at = WALKS
+                    ? code + ((long long)away * STEPS_IN_ALL + d * SPLIT) * 32
+                    : ((long long)(tile + away) * STEPS_IN_ALL + all) * 32 + lane;
+                held.codes[t][p] = load_streamed(w + at);
 #pragma unroll
                 for (int f = 0; f < FLUSHES; f++) {
-                    const int group = group_of(step * STEP_INPUTS + f * FLUSH);
-                    const long long pair = (at * GROUP_COUNT + group) * 8 + lane / 4;
-                    scales[t][p][f].load(scale, pair);
-                    if constexpr (HAS_ZEROS) zeros[t][p][f] = load_zeros(zero, pair);
+                    const int group = GROUP_COUNT == 1 ? 0 : d * GROUPS_APART + f * FLUSH / PADDED_G;
+                    const long long pairs = WALKS
+                        ? pair + ((long long)away * GROUP_COUNT + group) * 8
+                        : ((long long)(tile + away) * GROUP_COUNT + group_of(all * STEP_INPUTS + f * FLUSH)) * 8
+                            + lane / 4;
+                    held.scales[t][p][f].load(scales, pairs);
+                    if constexpr (HAS_ZEROS) held.zeros[t][p][f] = load_zeros(zeros, pairs);
                 }
             }
         }
+    }
+
+    /// Goes on by DEPTH steps.
+    __device__ __forceinline__ void advance() {
+        step += DEPTH, code += DEPTH * SPLIT * 32, pair += DEPTH * GROUPS_APART * 8;
+        if (step < PASS_STEPS) return;
+        step = 0, pass++;
+        if (pass < PASSES) return;
+        pass = 0, tile += BLOCK_TILES;
+        code += (long long)(BLOCK_TILES - 1) * STEPS_IN_ALL * 32;
+        pair += ((long long)BLOCK_TILES * GROUP_COUNT - PASSES * PASS_STEPS * GROUPS_APART) * 8;
     }
 };
 
@@ -91,45 +148,81 @@ __device__ __forceinline__ int unit_of(int block, int plane, int column, int pai
 __device__ __forceinline__ void bring(
     unsigned *xs, float2 *marks, const float *x, Norm<KEPT> &norm, int pass, bool isFirstPass) {
     constexpr int batch = 4;  // loads in flight
-    const auto place_of = [&](int i) { return (int)threadIdx.x + i % ROUNDS * THREADS; };
-    const auto quad_of = [&](int i) { return input_of(4 * (pass * PASS_QUADS + place_of(i))) / 4; };
+    const int in_block = threadIdx.x % 16, first_block = threadIdx.x / 16;
+    const int plane = in_block / 8, word = in_block / 4 % 2 * 2 + in_block / 2 % 2, pair = in_block % 2 * 2;
+    const bool isUpper = in_block / 2 % 2 == 1;
+    // Of even and of odd columns, for both words of this thread; the other columns and rounds are a constant away.
+    unsigned *to[2][2];
 #pragma unroll
-    for (int from = 0; from < X_ROWS * ROUNDS; from += batch) {
-        float4 v[batch];
+    for (int e = 0; e < 2; e++) {
+        to[0][e] = xs + unit_of(first_block, plane, 0, pair + e) * 4 + word;
+        to[1][e] = xs + unit_of(first_block, plane, 1, pair + e) * 4 + word;
+    }
+    const auto place_of = [&](int i) { return (int)threadIdx.x + i % ROUNDS * THREADS; };
+    const auto quad_of = [&](int i) {
+        const int q = pass * PASS_QUADS + place_of(i);
+        return IS_WHOLE ? q : input_of(4 * q) / 4;
+    };
+#pragma unroll
+    for (int from = 0; from < ROWS * ROUNDS; from += batch) {
+        float4 v[batch], w[batch];
 #pragma unroll
         for (int j = 0; j < batch; j++) {
-            const int m = (from + j) / ROUNDS;
-            v[j] = m < ROWS ? quad(x + (long long)m * K, quad_of(from + j)) : make_float4(0, 0, 0, 0);
+            const int i = from + j;
+            if (i >= ROWS * ROUNDS) continue;
+            v[j] = quad(x + (long long)(i / ROUNDS) * K, quad_of(i));
+            w[j] = norm.weights(quad_of(i), i % ROUNDS);
+        }
+        // A warp holds 128 inputs. A power of two brings the largest to 2^13 and more.
+        float whole[batch], inverse[batch], sum[batch];
+#pragma unroll
+        for (int j = 0; j < batch; j++) {
+            const int i = from + j, q = quad_of(i);
+            if (i >= ROWS * ROUNDS) continue;
+            if (IS_WHOLE || (place_of(i) < PASS_QUADS && q < QUADS)) {
+                v[j] = norm.apply(v[j], w[j], i / ROUNDS, q, isFirstPass);
+            }
+            const float largest =
+                fmaxf(fmaxf(fabsf(v[j].x), fabsf(v[j].y)), fmaxf(fabsf(v[j].z), fabsf(v[j].w)));
+            const unsigned exponent = max(__reduce_max_sync(0xffffffffu, __float_as_uint(largest)) >> 23, 20u);
+            whole[j] = __uint_as_float((267 - exponent) << 23), inverse[j] = __uint_as_float((exponent - 13) << 23);
+            sum[j] = (v[j].x + v[j].y) + (v[j].z + v[j].w);
         }
 #pragma unroll
         for (int j = 0; j < batch; j++) {
-            const int i = from + j, m = i / ROUNDS, at = place_of(i), q = quad_of(i);
-            if (i >= X_ROWS * ROUNDS) continue;
-            if (m < ROWS && q < QUADS && at < PASS_QUADS) v[j] = norm.apply(v[j], m, q, i % ROUNDS, isFirstPass);
-            // 16 threads hold 64 inputs. A power of two brings the largest to 2^13 and more.
-            const float4 a = v[j];
-            const float largest = warp_max<16>(fmaxf(fmaxf(fabsf(a.x), fabsf(a.y)), fmaxf(fabsf(a.z), fabsf(a.w))));
-            const unsigned exponent = max(__float_as_uint(largest) >> 23, 20u);
-            const float sum = warp_sum<FLUSH / 4>((a.x + a.y) + (a.z + a.w));
-            if (at >= PASS_QUADS) continue;
-            const int block = at / 16, in_block = at % 16;
-            const int word = in_block / 4 % 2 * 2 + in_block / 2 % 2, pair = in_block % 2 * 2;
-            float factor = __uint_as_float((267 - exponent) << 23);
-            // The upper codes of a byte count 16-fold.
-            if (BITS == 4 && in_block / 2 % 2 == 1) factor *= 0.0625f;
-            const float scaled[4] = {a.x * factor, a.y * factor, a.z * factor, a.w * factor};
-#pragma unroll
-            for (int e = 0; e < 4; e += 2) {
-                const unsigned high = pack2<half_t>(scaled[e], scaled[e + 1]);
-                const float2 rounded = unpack2<half_t>(high);
-                const unsigned low = pack2<half_t>(scaled[e] - rounded.x, scaled[e + 1] - rounded.y);
-                const int c0 = PAIRED ? 2 * m : m, c1 = PAIRED ? 2 * m + 1 : m + 8;
-                xs[unit_of(block, in_block / 8, c0, pair + e / 2) * 4 + word] = high;
-                xs[unit_of(block, in_block / 8, c1, pair + e / 2) * 4 + word] = low;
+            if (from + j >= ROWS * ROUNDS) continue;
+            if constexpr (FLUSH == 64) {
+                // As an integer of 22 bits, which a warp adds at once: both halves' sums, and their difference.
+                const int fixed = __float2int_rn(sum[j] * (whole[j] * 64));
+                const int both = __reduce_add_sync(0xffffffffu, fixed);
+                const int less = __reduce_add_sync(0xffffffffu, threadIdx.x & 16 ? -fixed : fixed);
+                sum[j] = (float)(threadIdx.x & 16 ? both - less : both + less) * (inverse[j] * 0.0078125f);
+            } else {
+                sum[j] = warp_sum<FLUSH / 4>(sum[j]);
             }
-            if (m < ROWS && at % (FLUSH / 4) == 0) {
-                const float inverse = __uint_as_float((exponent - 13) << 23) * 16777216.0f;
-                marks[at / (FLUSH / 4) * ROWS + m] = make_float2(inverse, HAS_ZEROS ? sum : sum * (1 << (BITS - 1)));
+        }
+#pragma unroll
+        for (int j = 0; j < batch; j++) {
+            const int i = from + j, m = i / ROUNDS, at = place_of(i);
+            if (i >= ROWS * ROUNDS || !(IS_WHOLE || at < PASS_QUADS)) continue;
+            // The upper codes of a byte count 16-fold.
+            const float factor = BITS == 4 && isUpper ? whole[j] * 0.0625f : whole[j];
+            const float a[4] = {v[j].x, v[j].y, v[j].z, v[j].w};
+            const int away = i % ROUNDS * (THREADS / 16 * COLUMNS * 32);
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                const unsigned high = pack2<half_t>(a[2 * e] * factor, a[2 * e + 1] * factor);
+                const float2 rounded = unpack2<half_t>(high);
+                // Products with a power of two are exact.
+                const unsigned low = pack2<half_t>(
+                    fmaf(a[2 * e], factor, -rounded.x), fmaf(a[2 * e + 1], factor, -rounded.y));
+                const int high_column = PAIRED ? 2 * m : m, low_column = PAIRED ? 2 * m + 1 : m + 8;
+                to[high_column % 2][e][away + high_column / 2 * 32] = high;
+                to[low_column % 2][e][away + low_column / 2 * 32] = low;
+            }
+            if (at % (FLUSH / 4) == 0) {
+                marks[at / (FLUSH / 4) * ROWS + m] =
+                    make_float2(inverse[j] * 16777216.0f, HAS_ZEROS ? sum[j] : sum[j] * (1 << (BITS - 1)));
             }
         }
     }
@@ -191,14 +284,11 @@ __device__ __forceinline__ void run(
     const int end = (int)((unsigned)FEATURE_TILES * (blockIdx.x + 1) / GRID);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int share = warp % SPLIT, tile_warp = warp / SPLIT;
+    Walk walk(w, scales, zeros, begin + tile_warp, end, share);
     Held held[DEPTH];
-    const auto request = [&](int d, int first, int pass, int step) {
-        const int in_pass = (step + d) * SPLIT + share, all = pass * PASS_BLOCKS * BLOCK_STEPS + in_pass;
-        const bool isThere = in_pass < PASS_BLOCKS * BLOCK_STEPS && all < STEPS_IN_ALL;
-        held[d].request(w, scales, zeros, first + tile_warp, end, all, isThere);
-    };
 #pragma unroll
-    for (int d = 0; d < DEPTH; d++) request(d, begin, 0, 0);
+    for (int d = 0; d < DEPTH; d++) walk.request(held[d], d);
+    walk.advance();
     Norm<KEPT> norm;
     norm.prepare(norm_weight, norm_bias, eps);
     let_next_start();
@@ -211,6 +301,16 @@ __device__ __forceinline__ void run(
         __syncthreads();
     }
     const int member = share * 32 + lane;  // of the SPLIT warps
+    const uint4 *x_units[PAIRED ? 1 : 2][BITS == 4 ? 2 : 1];  // of the warp's first step
+#pragma unroll
+    for (int part = 0; part < (PAIRED ? 1 : 2); part++) {
+#pragma unroll
+        for (int plane = 0; plane < (BITS == 4 ? 2 : 1); plane++) {
+            const int column = PAIRED ? lane / 4 % COLUMNS : part * 8 + lane / 4;
+            x_units[part][plane] =
+                dynamic + unit_of(share / BLOCK_STEPS, BITS == 4 ? plane : share % 2, column, lane % 4);
+        }
+    }
     Best best[THREAD_OUTPUTS];
     int parity = 0;
 #pragma unroll 1
@@ -238,22 +338,21 @@ __device__ __forceinline__ void run(
             }
 #pragma unroll 1
             for (int step = 0; step < PASS_STEPS; step += DEPTH) {
-                const bool endsPass = step + DEPTH == PASS_STEPS, endsTile = endsPass && pass + 1 == PASSES;
-                const int next = endsTile ? first + BLOCK_TILES : first, next_step = endsPass ? 0 : step + DEPTH;
-                const int next_pass = endsTile ? 0 : endsPass ? pass + 1 : pass;
 #pragma unroll
                 for (int d = 0; d < DEPTH; d++) {
-                    // A step that is not there has codes and scales of zero: any inputs will do.
-                    const int in_pass = smaller((step + d) * SPLIT + share, PASS_BLOCKS * BLOCK_STEPS - 1);
-                    const int block = in_pass / BLOCK_STEPS;
+                    // A step that is not there has scales of zero: any inputs will do.
+                    const int in_pass = EVEN ? (step + d) * SPLIT + share
+                                             : smaller((step + d) * SPLIT + share, PASS_BLOCKS * BLOCK_STEPS - 1);
                     unsigned v[PAIRED ? 1 : 2][BITS == 4 ? 8 : 4];
 #pragma unroll
                     for (int part = 0; part < (PAIRED ? 1 : 2); part++) {
-                        const int column = PAIRED ? lane / 4 % COLUMNS : part * 8 + lane / 4;
 #pragma unroll
                         for (int plane = 0; plane < (BITS == 4 ? 2 : 1); plane++) {
+                            const int column = PAIRED ? lane / 4 % COLUMNS : part * 8 + lane / 4;
                             const int which = BITS == 4 ? plane : in_pass % 2;
-                            const uint4 u = dynamic[unit_of(block, which, column, lane % 4)];
+                            const uint4 u = EVEN_X
+                                ? x_units[part][plane][(step + d) * (SPLIT / BLOCK_STEPS * COLUMNS * 8)]
+                                : dynamic[unit_of(in_pass / BLOCK_STEPS, which, column, lane % 4)];
                             v[part][4 * plane] = u.x, v[part][4 * plane + 1] = u.y;
                             v[part][4 * plane + 2] = u.z, v[part][4 * plane + 3] = u.w;
                         }
@@ -267,8 +366,9 @@ __device__ __forceinline__ void run(
                                 marks + in_pass * FLUSHES * ROWS);
                         }
                     }
-                    request(d, next, next_pass, next_step);
+                    walk.request(held[d], d);
                 }
+                walk.advance();
             }
         }
 
