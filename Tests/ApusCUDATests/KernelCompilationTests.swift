@@ -21,7 +21,8 @@ import Testing
 
     /// Of cases that differ in size, one: what is compiled follows from types.
     private static let cases =
-        Dictionary(grouping: GraphCase.generated) { $0.name.split(separator: ",")[0] }.values.compactMap(\.last)
+        Dictionary(grouping: GraphCase.generated) { $0.name.split(separator: ",")[0] }.values.compactMap(
+            \.last)
         + GraphCase.views + GraphCase.elementwise + GraphCase.logic + GraphCase.reductions
         + GraphCase.shapes + GraphCase.products + GraphCase.caches
 
@@ -65,7 +66,9 @@ import Testing
         try await compile(try Self.units(ofEach: 4), for: .hopper)
     }
 
-    @Test(.enabled(if: compiler != nil, "NVRTC is not on this machine"), arguments: CUDAArchitecture.all.filter { $0 != .hopper })
+    @Test(
+        .enabled(if: compiler != nil, "NVRTC is not on this machine"),
+        arguments: CUDAArchitecture.all.filter { $0 != .hopper })
     func everySourceCompilesForEveryOtherArchitecture(architecture: CUDAArchitecture) async throws {
         try await compile(try Self.units(ofEach: 1), for: architecture)
     }

@@ -72,6 +72,7 @@ enum CUDALibraries {
             for file in library.fileNames {
                 let path = folder.isEmpty ? file : "\(folder)/\(file)"
                 if !folder.isEmpty, access(path, F_OK) != 0 { continue }
+                if !folder.isEmpty, library == .nvrtc { openBuiltins(folder) }
                 if let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) {
                     return Opened(
                         handle: handle, search: CUDALibrarySearch(library: library, path: path, tried: tried))
@@ -81,6 +82,13 @@ enum CUDALibraries {
             if !folder.isEmpty { tried.append("\(folder): nothing that opens") }
         }
         return Opened(handle: nil, search: CUDALibrarySearch(library: library, path: nil, tried: tried))
+    }
+
+    /// Opens what NVRTC asks the loader for by name when it compiles, and which may lie beside it only.
+    private static func openBuiltins(_ folder: String) {
+        for name in entries(folder) where name.hasPrefix("libnvrtc-builtins.so") {
+            _ = dlopen("\(folder)/\(name)", RTLD_NOW | RTLD_LOCAL)
+        }
     }
 
     /// Folders beside the loader's own: those of toolkits, then those of pip's packages.
