@@ -258,7 +258,7 @@ final class SamplingMemory {
     private var memory: CUDAMemory?
 
     /// Blocks of a row.
-    static let slices = 16
+    static let slices = 32
     private static let bins = 2048
     private var scratchBytes: Int { 8 * (2 + 2 * Self.slices + 6 * Self.bins) * rows }
     private var optionBytes: Int { 4 * 8 * rows }
@@ -306,7 +306,7 @@ final class SamplingMemory {
     }
 
     static func unit(vocabularySize: Int) -> KernelUnit {
-        KernelUnit("sample", ["V": "\(vocabularySize)", "SLICES": "\(slices)", "THREADS": "256"])
+        KernelUnit("sample", ["V": "\(vocabularySize)", "SLICES": "\(slices)", "THREADS": "512"])
     }
 
     /// The launch that draws a token for each row.
@@ -317,7 +317,7 @@ final class SamplingMemory {
         // All slices of all rows wait for each other.
         return KernelCall(
             Self.unit(vocabularySize: vocabularySize), "sample",
-            grid: .init(Self.slices, batch), block: .init(256),
+            grid: .init(Self.slices, batch), block: .init(512),
             [
                 .pointer(logits), .pointer(base.map { $0 + scratchBytes + uniformBytes }),
                 .pointer(base.map { $0 + scratchBytes }), .int32(capacity), .pointer(step), .pointer(nil),

@@ -55,7 +55,7 @@ struct AttentionShape {
     func split(batch: Int, capacity: Int, _ context: DeviceContext) -> Split {
         let sets = size * cache.byteCount <= 256 ? 2 : 1
         let unit = sets * (16 * size * cache.byteCount + (cache == .i8 ? 64 : 0))
-        let units = min(max(12_500 / unit, 2), 8)
+        let units = min(max((capacity > Self.longCapacity ? 25_000 : 12_500) / unit, 2), 8)
         var warps = 8
         let ownBytes = 20 << 10
         while warps > 1, warps * units * unit + ownBytes > context.device.architecture.sharedBytesPerBlock {
@@ -161,6 +161,7 @@ extension AttentionShape {
         let capability = context.device.capability
         let usesHopper =
             capability == (9, 0) && cache != .i8 && (size == 64 || size == 128) && operands.rows * group >= Self.manyRows
+            && operands.strides[..<3].allSatisfy { $0 * operands.queryElement.byteCount % 16 == 0 }
         let name = usesHopper ? "attention_prefill_sm90" : "attention_prefill"
         let unit = KernelUnit(
             name,

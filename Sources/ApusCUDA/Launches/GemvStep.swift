@@ -53,40 +53,44 @@ final class GemvStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let tokens = context.symbols.value(rowCount)
         guard tokens > 0, n > 0 else { return [] }
-        let rows = PassKind.rowCount(tokens)
-        let (bytes, parts) = (w.element.byteCount, isGated ? 2 : 1)
-        let shape = GemvShape(
-            n: n, k: k, elementBytes: bytes, parts: parts, rows: rows, processors: context.nominalProcessorCount)
-        var macros = macros.merging(shape.macros) { $1 }
-        macros["ROWS"] = "\(rows)"
-        let sharedBytes = shape.sharedBytes(k: k, elementBytes: bytes, parts: parts, rows: rows)
-        if isHead {
-            let best = context.bestLogits
-            context.bestParts = shape.grid
-            let least = 8 * GemvShape.threads / shape.rowThreads * shape.tileRows * rows
+        let matrix = GemvShape.Matrix(
+            n: n, k: k, elementBytes: w.element.byteCount, parts: isGated ? 2 : 1, rows: PassKind.rowCount(tokens),
+            isHead: isHead)
+        var macros = macros
+        macros["ROWS"] = "\(matrix.rows)"
+        // From five rows on, tensor cores are faster than FP32 arithmetic on each weight.
+        if matrix.rows > 4, w.element == .f16, k % 32 == 0 {
+            let shape = GemvRowsShape(matrix, processors: context.nominalProcessorCount)
+            macros["WEIGHT"] = nil
             return [
                 .kernel(
-                    KernelCall(
-                        KernelUnit("gemv", macros), "gemv_head", grid: .init(shape.grid),
-                        block: .init(GemvShape.threads), sharedBytes: max(sharedBytes, least),
-                        [
-                            .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
-                            .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
-                            .float(norm == nil ? 0 : Float(step.float("eps"))), .pointer(best.values),
-                            .pointer(best.indices),
-                        ]))
+                    call("gemv_rows", macros.merging(shape.macros) { $1 }, shape.grid, GemvRowsShape.threads, shape.sharedBytes))
             ]
         }
+        let shape = GemvShape(matrix, processors: context.nominalProcessorCount)
         return [
-            .kernel(
-                KernelCall(
-                    KernelUnit("gemv", macros), "gemv", grid: .init(shape.grid), block: .init(GemvShape.threads),
-                    sharedBytes: sharedBytes,
-                    [
-                        .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
-                        .pointer(residual?.pointer), .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
-                        .float(norm == nil ? 0 : Float(step.float("eps"))),
-                    ]))
+            .kernel(call("gemv", macros.merging(shape.macros) { $1 }, shape.grid, shape.threads, shape.sharedBytes))
         ]
+    }
+
+    private func call(
+        _ source: String, _ macros: [String: String], _ grid: Int, _ threads: Int, _ sharedBytes: Int
+    ) -> KernelCall {
+        var arguments: [KernelArgument] = [
+            .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
+        ]
+        if !isHead { arguments.append(.pointer(residual?.pointer)) }
+        arguments += [
+            .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
+            .float(norm == nil ? 0 : Float(step.float("eps"))),
+        ]
+        if isHead {
+            let best = context.bestLogits
+            context.bestParts = grid
+            arguments += [.pointer(best.values), .pointer(best.indices)]
+        }
+        return KernelCall(
+            KernelUnit(source, macros), isHead ? "\(source)_head" : source, grid: .init(grid), block: .init(threads),
+            sharedBytes: sharedBytes, arguments)
     }
 }

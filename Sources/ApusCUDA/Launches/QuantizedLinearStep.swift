@@ -55,6 +55,7 @@ final class QuantizedLinearStep: DeviceStep {
     private let (n, k, group): (Int, Int, Int)
     private let rowCount: Size
     private let mostRows: Int
+    private let counters: UnsafeMutableRawPointer
 
     init(_ step: Plan.Step, _ context: DeviceContext, bits: Int) throws(ApusError) {
         self.context = context
@@ -75,6 +76,8 @@ final class QuantizedLinearStep: DeviceStep {
         let count = Dimension.product(x.type.shape.dropLast())
         rowCount = try context.size(count)
         mostRows = try context.most(count)
+        counters = try context.takeCounters(
+            (n + 127) / 128 * max((mostRows + 127) / 128, 1))
         super.init(step)
     }
 
@@ -85,7 +88,14 @@ final class QuantizedLinearStep: DeviceStep {
 
     override var scratchBytes: Int {
         guard mostRows > PassKind.mostDecodeRows || x.element != .f32 else { return 0 }
-        return weightBytes + (x.element == factor ? 0 : mostRows * k * factor.byteCount)
+        var most = 0
+        if context.hasProducts || x.element == .bf16 {
+            most = weightBytes + (x.element == factor ? 0 : mostRows * k * factor.byteCount)
+        }
+        for rows in [16, 32, 64, 128, mostRows] where usesTiles(rows) && rows <= max(mostRows, 16) {
+            most = max(most, 4 * gemmShape(rows).splits * rows * n)
+        }
+        return most
     }
 
     private var weightBytes: Int { (n * k * factor.byteCount + 255) / 256 * 256 }
@@ -99,14 +109,16 @@ final class QuantizedLinearStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let rows = context.symbols.value(rowCount)
         guard rows > 0, n > 0 else { return [] }
-        return usesCodes ? [.kernel(fewRows(rows))] : try manyRows(rows)
+        if usesCodes { return [.kernel(fewRows(rows))] }
+        if usesTiles(rows) { return [.kernel(someRows(rows))] }
+        return try manyRows(rows)
     }
 
     private func fewRows(_ tokens: Int) -> KernelCall {
         let rows = PassKind.rowCount(tokens)
         let features = isGated ? n / 2 : n
         let shape = QuantizedGemvShape(
-            n: features, k: k, bits: bits, group: group, rows: rows, parts: isGated ? 2 : 1,
+            n: features, k: k, bits: bits, group: group, rows: rows, parts: isGated ? 2 : 1, isHead: isHead,
             processors: context.nominalProcessorCount)
         var macros = macros.merging(shape.macros) { $1 }
         macros.merge(
@@ -133,7 +145,7 @@ final class QuantizedLinearStep: DeviceStep {
         }
         return KernelCall(
             KernelUnit(bits == 4 ? "int4_groupwise_gemm" : "int8_linear", macros), name + (isHead ? "_gemv_head" : "_gemv"),
-            grid: .init(shape.grid), block: .init(QuantizedGemvShape.threads), sharedBytes: shape.sharedBytes, arguments)
+            grid: .init(shape.grid), block: .init(shape.threads), sharedBytes: shape.sharedBytes, arguments)
     }
 
     /// Whether the result is the logits of a pass of few rows, whose largest are found on the way.
@@ -142,6 +154,35 @@ final class QuantizedLinearStep: DeviceStep {
             return false
         }
         return context.plan.root(of: output.tensor) == step.results[0]
+    }
+
+    /// Whether rows are so few that codes are best decoded for each tile of them.
+    private func usesTiles(_ rows: Int) -> Bool {
+        (x.element == .f32 || x.element == .f16) && (rows <= QuantizedGemmShape.mostRows || !context.hasProducts)
+    }
+
+    private func gemmShape(_ rows: Int) -> QuantizedGemmShape {
+        QuantizedGemmShape(
+            n: n, k: k, group: group, rows: rows, input: x.element, processors: context.nominalProcessorCount)
+    }
+
+    private func someRows(_ rows: Int) -> KernelCall {
+        let shape = gemmShape(rows)
+        var macros = macros.merging(shape.macros) { $1 }
+        macros.merge(
+            [
+                "N": "\(n)", "OUT": y.element.kernelType, "VECTOR": "float", "HAS_BIAS": bias == nil ? "0" : "1",
+                "HAS_RESIDUAL": residual == nil ? "0" : "1",
+            ]) { $1 }
+        return KernelCall(
+            KernelUnit("int\(bits)_gemm", macros), "int\(bits)_gemm",
+            grid: .init((n + 127) / 128, (rows + shape.tile - 1) / shape.tile, shape.splits),
+            block: .init(QuantizedGemmShape.threads), sharedBytes: shape.sharedBytes,
+            [
+                .pointer(y.pointer), .pointer(x.pointer), .int32(rows), .pointer(codes.pointer),
+                .pointer(scales.pointer), .pointer(zeros?.pointer), .pointer(bias?.pointer),
+                .pointer(residual?.pointer), .pointer(context.scratch()), .pointer(counters),
+            ])
     }
 
     private func manyRows(_ rows: Int) throws(ApusError) -> [DeviceWork] {
@@ -179,12 +220,16 @@ final class QuantizedLinearStep: DeviceStep {
     }
 }
 
-/// How the kernels of few rows deal packed codes out to threads: the macros that `quantized_gemv.cuh` describes.
+/// How the kernels of few rows deal packed codes out to threads: see `quantized_gemv.cuh`.
 struct QuantizedGemvShape {
-    static let threads = 256
+    let threads: Int
     let grid: Int
+    /// Bytes of dynamic shared memory.
     let sharedBytes: Int
     let macros: [String: String]
+
+    /// Inputs of a block that stay in shared memory whole.
+    private static let mostInputBytes = 96 << 10
 
     /// Inputs with each group padded to what a product of tensor cores takes.
     static func paddedInputs(k: Int, group: Int) -> Int {
@@ -196,27 +241,52 @@ struct QuantizedGemvShape {
     }
 
     /// Chooses for `n` features, of each half where `parts` is 2, and `k` inputs.
-    init(n: Int, k: Int, bits: Int, group: Int, rows: Int, parts: Int, processors: Int) {
-        let tiles = (n + 15) / 16
-        let warps = Self.threads / 32
-        let grid = min(tiles, 2 * processors)
-        let tilesOfBlock = (tiles + grid - 1) / grid
-        var split = 1
-        while split < warps, tilesOfBlock * split < warps { split *= 2 }
-        let depth = max(1, 4 / parts)
-        let blocks = Self.paddedInputs(k: k, group: group) / 64
-        // Inputs that do not fit beside another block's come in parts.
+    init(n: Int, k: Int, bits: Int, group: Int, rows: Int, parts: Int, isHead: Bool, processors: Int) {
+        let isWide = isHead && bits == 8
+        threads = isWide ? 512 : 256
+        grid = min((n + 15) / 16, isWide ? processors : 2 * processors)
+        let warps = threads / 32
+        let padded = Self.paddedInputs(k: k, group: group)
+        let blocks = padded / 64
+        let steps = padded / (bits == 4 ? 64 : 32)
+        let stepsOfWarp = (steps + warps - 1) / warps
+        var depth = (1...8 / parts).last { stepsOfWarp % $0 == 0 } ?? 1
+        if depth == 1, stepsOfWarp > 1 { depth = min(8 / parts, 4) }
+        if isWide { depth = 4 }
         let columns = rows <= 4 ? rows : 8
-        let most = max(1, (64 << 10) / (4 * 64 * columns))
-        let inputBlocks = blocks <= most ? blocks : most
+        let inputBlocks = 4 * 64 * columns * blocks <= Self.mostInputBytes ? blocks : min(blocks, 128 / rows)
         let flush = min(Self.paddedGroup(group), bits == 4 ? 64 : 32)
         let sums = 64 * inputBlocks / flush
-        self.grid = grid
         sharedBytes =
             4 * (64 * columns * inputBlocks + 2 * rows * sums + max(rows, 2) * warps + 32 * warps * rows * parts)
         macros = [
-            "THREADS": "\(Self.threads)", "GRID": "\(grid)", "SPLIT": "\(split)", "TILES": "1", "DEPTH": "\(depth)",
-            "X_BLOCKS": inputBlocks == blocks ? "0" : "\(inputBlocks)", "BLOCKS": "2",
+            "THREADS": "\(threads)", "SPLIT": "\(warps)", "TILES": "1", "DEPTH": "\(depth)",
+            "X_BLOCKS": inputBlocks == blocks ? "0" : "\(inputBlocks)", "BLOCKS": isWide ? "1" : "2",
+        ]
+    }
+}
+
+/// How the kernel for some dozens of rows deals packed codes out to blocks: see `quantized_gemm.cuh`.
+struct QuantizedGemmShape {
+    static let threads = 256
+    /// Rows from which a weight that is written out once is multiplied faster.
+    static let mostRows = 128
+
+    let tile: Int
+    let splits: Int
+    let macros: [String: String]
+    let sharedBytes: Int
+
+    /// - Parameter input: Type of x: `f32` or `f16`.
+    init(n: Int, k: Int, group: Int, rows: Int, input: ElementType, processors: Int) {
+        tile = [16, 32, 64].first { $0 >= rows } ?? 128
+        let blocks = QuantizedGemvShape.paddedInputs(k: k, group: group) / 64
+        splits = min(max(1, 2 * processors / ((n + 127) / 128)), blocks)
+        let stages = input == .f32 ? 2 : tile == 16 ? 6 : 4
+        sharedBytes = stages * tile * 128
+        macros = [
+            "M_TILE": "\(tile)", "SPLITS": "\(splits)", "INPUT": input.kernelType, "DEPTH": tile == 128 ? "2" : "4",
+            "BLOCKS": tile == 128 ? "1" : "2", "STAGES": "\(stages)",
         ]
     }
 }
