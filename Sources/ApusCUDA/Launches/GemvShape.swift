@@ -86,7 +86,7 @@ struct GemvShape: Hashable {
 
     var macros: [String: String] {
         [
-            "THREADS": "\(threads)", "ROW_THREADS": "\(rowThreads)", "TILE_ROWS": "\(tileRows)",
+            "THREADS": "\(threads)", "GRID": "\(grid)", "ROW_THREADS": "\(rowThreads)", "TILE_ROWS": "\(tileRows)",
             "DEPTH": "\(depth)", "X_STEPS": "\(inputSteps)", "BLOCKS": "\(blocksPerProcessor)",
         ]
     }
@@ -116,7 +116,7 @@ struct GemvRowsShape: Hashable {
             4 * (32 * columns * blocks + matrix.rows * blocks + max(matrix.rows, 2) * warps
                 + 32 * warps * matrix.rows * matrix.parts)
         macros = [
-            "THREADS": "\(Self.threads)", "SPLIT": "\(warps / tileWarps)", "TILES": "1",
+            "THREADS": "\(Self.threads)", "GRID": "\(grid)", "SPLIT": "\(warps / tileWarps)", "TILES": "1",
             "DEPTH": matrix.parts == 2 ? "2" : "4", "X_BLOCKS": "\(blocks)", "BLOCKS": "2",
         ]
     }

@@ -260,7 +260,7 @@ struct QuantizedGemvShape {
         sharedBytes =
             4 * (64 * columns * inputBlocks + 2 * rows * sums + max(rows, 2) * warps + 32 * warps * rows * parts)
         macros = [
-            "THREADS": "\(threads)", "SPLIT": "\(warps)", "TILES": "1", "DEPTH": "\(depth)",
+            "THREADS": "\(threads)", "GRID": "\(grid)", "SPLIT": "\(warps)", "TILES": "1", "DEPTH": "\(depth)",
             "X_BLOCKS": inputBlocks == blocks ? "0" : "\(inputBlocks)", "BLOCKS": isWide ? "1" : "2",
         ]
     }
