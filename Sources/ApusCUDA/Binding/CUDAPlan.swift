@@ -115,7 +115,6 @@ final class CUDAPlan: RunnablePlan {
     private func updateSizes() throws(ApusError) {
         let frame = binding.frame
         guard try binding.update(isFirst: !isSized, free: { frame.value(of: $0) }) else { return }
-        for list in lists { list.noteChanges(binding.symbols) }
         isSized = true
         binding.symbols.settle()
     }

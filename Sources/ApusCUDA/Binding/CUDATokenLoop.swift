@@ -38,10 +38,14 @@ final class CUDATokenLoop: PlanLoop {
 
     private final class Captured {
         let graph: CUDAGraph
+        let kind: PassKind
+        let generation: Int
         let batch: Int
         let isGreedy: Bool
-        init(_ graph: consuming CUDAGraph, batch: Int, isGreedy: Bool) {
+        init(_ graph: consuming CUDAGraph, _ list: LaunchList, batch: Int, isGreedy: Bool) {
             self.graph = graph
+            kind = list.kind
+            generation = list.generation
             self.batch = batch
             self.isGreedy = isGreedy
         }
@@ -182,8 +186,12 @@ final class CUDATokenLoop: PlanLoop {
     /// The graph of one step.
     private func captured(_ batch: Int, isGreedy: Bool) throws(ApusError) -> Captured {
         guard let list = list(batch) else { throw ApusError(.internal, "no launches for \(batch) sequences") }
-        let isFresh = try list.prepare()
-        if let graph, !isFresh, graph.batch == batch, graph.isGreedy == isGreedy { return graph }
+        try list.prepare()
+        if let graph, graph.generation == list.generation, graph.kind == list.kind, graph.batch == batch,
+            graph.isGreedy == isGreedy
+        {
+            return graph
+        }
         let tail = try tail(list, batch, isGreedy: isGreedy).map { call throws(ApusError) in
             try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: runtime.overlaps)
         }
@@ -192,7 +200,7 @@ final class CUDATokenLoop: PlanLoop {
             try CUDAGraph(plan.stream, on: runtime.device) { () throws(ApusError) in
                 try list.enqueueAll(stream)
                 for call in tail { try call.enqueue(stream) }
-            }, batch: batch, isGreedy: isGreedy)
+            }, list, batch: batch, isGreedy: isGreedy)
         graph = made
         return made
     }

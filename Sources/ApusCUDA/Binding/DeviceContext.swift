@@ -7,9 +7,8 @@ import CApusCUDA
 final class DeviceScratch {
     private let device: CUDADevice
     private var scratch: CUDAMemory?
-    /// i32 zeros that launches count in and leave at zero; each step has its own.
+    /// i32 zeros that launches count in and leave at zero, one after another.
     private let counters: CUDAMemory
-    private var usedCounters = 0
     /// One i32 that kernels set to the place of their step in the list + 1 if its data have no answer.
     let fault: CUDAMemory
 
@@ -50,11 +49,10 @@ final class DeviceScratch {
 
     /// - Throws: `.internal` if there are no more.
     func takeCounters(_ count: Int) throws(ApusError) -> UnsafeMutableRawPointer {
-        guard usedCounters + count <= Self.mostCounters else {
-            throw ApusError(.internal, "a plan needs more than \(Self.mostCounters) counters")
+        guard count <= Self.mostCounters else {
+            throw ApusError(.internal, "a step needs more than \(Self.mostCounters) counters, \(count)")
         }
-        defer { usedCounters += count }
-        return counters.base + 4 * usedCounters
+        return counters.base
     }
 }
 
@@ -115,7 +113,7 @@ final class DeviceContext {
     /// Where a kernel tells that its data have no answer.
     var fault: UnsafeMutableRawPointer { shared.fault.base }
 
-    /// So many counters of a step's own, zero before and after each launch.
+    /// So many counters, zero before and after each launch; kernels touch them only after they have waited.
     func takeCounters(_ count: Int) throws(ApusError) -> UnsafeMutableRawPointer {
         try shared.takeCounters(count)
     }

@@ -14,9 +14,11 @@ final class LaunchList {
     /// Whether launches stay the same while positions advance: kernels read all that changes on the device.
     let isSteadyInLoops: Bool
     private var prepared: [[Prepared]?]
+    /// For each step, the values of its symbols that its launches are for.
+    private var sizes: [[Int]]
+    /// Goes up whenever a launch has changed.
+    private(set) var generation = 0
     private var graph: CapturedGraph?
-    /// Whether all sizes were the same in the pass before: only then a graph pays.
-    private var isSteady = false
 
     private enum Prepared {
         case kernel(PreparedCall)
@@ -37,6 +39,7 @@ final class LaunchList {
         self.steps = steps
         self.runtime = runtime
         prepared = Array(repeating: nil, count: steps.count)
+        sizes = Array(repeating: [], count: steps.count)
         // What a fused plan lets a step read, it depends on.
         let all = binding.dependencies
         dependencies = steps.map { step in
@@ -48,21 +51,21 @@ final class LaunchList {
         isSteadyInLoops = dependencies.allSatisfy { free.isSuperset(of: $0) }
     }
 
-    /// Forgets what was prepared for other sizes.
-    func noteChanges(_ symbols: SymbolValues) {
-        for index in steps.indices where symbols.haveChanged(dependencies[index]) {
-            prepared[index] = nil
-            graph = nil
-            isSteady = false
-        }
-    }
-
     /// Prepares what has no launches for the sizes of the pass; returns whether there was any such.
+    ///
+    /// Sizes are compared with those of the list's own last pass: prompts and decode steps take turns.
     @discardableResult
     func prepare() throws(ApusError) -> Bool {
         var isFresh = false
-        defer { if isFresh { graph = nil } }
-        for index in steps.indices where prepared[index] == nil {
+        defer {
+            if isFresh {
+                graph = nil
+                generation += 1
+            }
+        }
+        for index in steps.indices where !isPrepared(index) {
+            prepared[index] = nil
+            isFresh = true
             var list: [Prepared] = []
             for work in try steps[index].work() {
                 switch work {
@@ -77,9 +80,20 @@ final class LaunchList {
                 }
             }
             prepared[index] = list
-            isFresh = true
+            sizes[index] = dependencies[index].map { context.symbols[$0] }
         }
         return isFresh
+    }
+
+    /// Whether a step's launches are those for the sizes of the pass.
+    private func isPrepared(_ index: Int) -> Bool {
+        guard prepared[index] != nil else { return false }
+        var place = 0
+        while place < dependencies[index].count {
+            if sizes[index][place] != context.symbols[dependencies[index][place]] { return false }
+            place += 1
+        }
+        return true
     }
 
     private func enqueue(_ list: [Prepared]?, _ stream: apus_cu_stream) throws(ApusError) {
@@ -93,8 +107,9 @@ final class LaunchList {
 
     /// Puts all launches into a stream: as a graph where the sizes have been the same before.
     func run(_ stream: borrowing CUDAStream) throws(ApusError) {
-        try prepare()
-        if kind == .decode, isSteady, !runtime.device.driver.isNull {
+        // Where all sizes were the same in the list's last pass, a graph pays.
+        let isFresh = try prepare()
+        if kind == .decode, !isFresh, !runtime.device.driver.isNull {
             if graph == nil {
                 let handle = stream.handle
                 graph = CapturedGraph(
@@ -107,7 +122,6 @@ final class LaunchList {
                 return
             }
         }
-        isSteady = true
         try enqueueAll(stream.handle)
     }
 

@@ -42,7 +42,8 @@ enum PrefillFusion {
     /// The type in which a product of many rows multiplies: that of its weights, or of their scales.
     private static func factorElement(_ product: Plan.Step, _ draft: PlanDraft) -> ElementType? {
         guard let place = Product(product), let weight = product.operand(place.bias == 2 ? 1 : 2) else { return nil }
-        return draft.tensors[weight].type.element
+        let element = draft.tensors[weight].type.element
+        return place.bias > 2 && element == .f32 && product.string("activations") != "f32" ? .f16 : element
     }
 
     /// A tensor and all views of it in another element type.

@@ -81,8 +81,10 @@ final class QuantizedLinearStep: DeviceStep {
         super.init(step)
     }
 
-    /// The type that many rows are multiplied in.
-    private var factor: ElementType { scales.element }
+    /// The type that many rows are multiplied in: that of the scales, but of FP32 ones only where inputs are to stay exact.
+    private var factor: ElementType {
+        scales.element == .f32 && step.string("activations") != "f32" ? .f16 : scales.element
+    }
 
     private var usesCodes: Bool { x.element == .f32 && context.symbols.value(rowCount) <= PassKind.mostDecodeRows }
 

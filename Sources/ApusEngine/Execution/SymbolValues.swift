@@ -97,6 +97,9 @@ package final class SymbolValues {
         return nil
     }
 
+    /// The value of a symbol in the current pass, by its index.
+    package subscript(index: Int) -> Int { values[index] }
+
     /// The indices of the symbols of some names; what the plan does not declare is left out.
     package func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
 
