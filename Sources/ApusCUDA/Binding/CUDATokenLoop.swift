@@ -25,29 +25,35 @@ final class CUDATokenLoop: PlanLoop {
     /// For each row, a word for each step: the step + 1 and the token.
     private let words: CUDAHostMemory
     private let sampling: SamplingMemory
-    private var graph: Captured?
+    private var graphs: [Captured] = []
 
     /// End tokens that a device compares with.
     static let mostEndTokens = 32
     /// Steps that are launched before the tokens of the first of them are read.
     private static let stepsAhead = 8
+    /// Steps of one graph: between two graphs the device pauses, and what comes after the end of a text is in vain.
+    private static let stepsOfGraph = 4
 
     private struct Layout {
         let stop, limits, ends, out, count: Int
     }
 
-    private final class Captured {
-        let graph: CUDAGraph
+    /// What a graph was captured for.
+    private struct GraphKey: Equatable {
         let kind: PassKind
+        /// Of the list of launches.
         let generation: Int
         let batch: Int
         let isGreedy: Bool
-        init(_ graph: consuming CUDAGraph, _ list: LaunchList, batch: Int, isGreedy: Bool) {
+        let steps: Int
+    }
+
+    private final class Captured {
+        let graph: CUDAGraph
+        let key: GraphKey
+        init(_ graph: consuming CUDAGraph, _ key: GraphKey) {
             self.graph = graph
-            kind = list.kind
-            generation = list.generation
-            self.batch = batch
-            self.isGreedy = isGreedy
+            self.key = key
         }
     }
 
@@ -99,14 +105,17 @@ final class CUDATokenLoop: PlanLoop {
         try plan.beginLoop()
         try start(request, batch)
         let isGreedy = request.choices.allSatisfy(\.isGreedy)
-        let captured = try captured(batch, isGreedy: isGreedy)
+        let single = try captured(batch, isGreedy: isGreedy, steps: 1)
+        let several =
+            steps >= Self.stepsOfGraph ? try captured(batch, isGreedy: isGreedy, steps: Self.stepsOfGraph) : single
         var launched = 0
         var tokens = [Int32](repeating: 0, count: batch)
         var failure: ApusError?
         step: for step in 0..<steps {
             while launched < min(steps, step + Self.stepsAhead) {
-                try driver.check(driver.functions.graph_launch(captured.graph.handle, stream), "launching a step")
-                launched += 1
+                let graph = steps - launched >= several.key.steps ? several : single
+                try driver.check(driver.functions.graph_launch(graph.graph.handle, stream), "launching steps")
+                launched += graph.key.steps
             }
             var isAlive = false
             for row in 0..<batch {
@@ -183,25 +192,26 @@ final class CUDATokenLoop: PlanLoop {
         try sampling.load(request.choices, plan.streamHandle)
     }
 
-    /// The graph of one step.
-    private func captured(_ batch: Int, isGreedy: Bool) throws(ApusError) -> Captured {
+    /// The graph of so many steps.
+    private func captured(_ batch: Int, isGreedy: Bool, steps: Int) throws(ApusError) -> Captured {
         guard let list = list(batch) else { throw ApusError(.internal, "no launches for \(batch) sequences") }
         try list.prepare()
-        if let graph, graph.generation == list.generation, graph.kind == list.kind, graph.batch == batch,
-            graph.isGreedy == isGreedy
-        {
-            return graph
-        }
+        let key = GraphKey(
+            kind: list.kind, generation: list.generation, batch: batch, isGreedy: isGreedy, steps: steps)
+        if let known = graphs.first(where: { $0.key == key }) { return known }
+        graphs.removeAll { $0.key.kind == key.kind && $0.key.generation != key.generation }
         let tail = try tail(list, batch, isGreedy: isGreedy).map { call throws(ApusError) in
             try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: runtime.overlaps)
         }
         let stream = plan.streamHandle
         let made = Captured(
             try CUDAGraph(plan.stream, on: runtime.device) { () throws(ApusError) in
-                try list.enqueueAll(stream)
-                for call in tail { try call.enqueue(stream) }
-            }, list, batch: batch, isGreedy: isGreedy)
-        graph = made
+                for _ in 0..<steps {
+                    try list.enqueueAll(stream)
+                    for call in tail { try call.enqueue(stream) }
+                }
+            }, key)
+        graphs.append(made)
         return made
     }
 
