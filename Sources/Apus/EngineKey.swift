@@ -72,7 +72,8 @@ struct EngineKey: Sendable, Hashable {
             : (CUDABackend.kernelNames, CUDABackend.weightLayout)
         return [
             "apus \(ApusVersion.current)", "format \(EngineFileHeader.formatVersion)",
-            "device \(device) layout \(layout)", "kernels \(kernels.joined(separator: ","))", "build \(build)",
+            "device \(device) layout \(layout)", "kernels \(kernels.joined(separator: ","))",
+            "build \(build)",
         ]
     }
 

@@ -44,8 +44,10 @@ extension CUDABackend {
         for (batch, width) in passes {
             for capacity in [2 * width + 254, 2 * AttentionShape.longCapacity] {
                 units.formUnion(
-                    try outline(of: plan, plugins, architecture, batch: batch, width: width, capacity: capacity)
-                        .units)
+                    try outline(
+                        of: plan, plugins, architecture, batch: batch, width: width, capacity: capacity
+                    )
+                    .units)
             }
         }
         // The token loop's own.
@@ -89,7 +91,9 @@ extension CUDABackend {
             return cache.base
         }
         let bound = try CUDAPlan(binding, runtime)
-        let (tokens, counts) = ([Int32](repeating: 0, count: batch * width), [Int32](repeating: Int32(width), count: batch))
+        let (tokens, counts) = (
+            [Int32](repeating: 0, count: batch * width), [Int32](repeating: Int32(width), count: batch)
+        )
         let cached = [Int32](repeating: width == 1 ? 64 : 0, count: batch)
         try tokens.withUnsafeBufferPointer { tokens throws(ApusError) in
             try counts.withUnsafeBufferPointer { counts throws(ApusError) in
@@ -109,7 +113,8 @@ extension CUDABackend {
         for tensor in plan.tensors {
             guard case .weight(let index) = tensor.storage else { continue }
             regions[index] = WeightStore.Region(
-                name: tensor.name, type: tensor.type, offset: index << 12, byteCount: 0, packing: tensor.packing)
+                name: tensor.name, type: tensor.type, offset: index << 12, byteCount: 0,
+                packing: tensor.packing)
         }
         let count = (regions.keys.max() ?? -1) + 1
         let none = TensorType(.u8, [Dimension]())

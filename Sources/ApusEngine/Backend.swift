@@ -26,7 +26,9 @@ public protocol Backend: Sendable {
     func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore
 
     /// What passes of a plan launch on the device, as lines of text under a title each; empty where steps are launches.
-    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [(title: String, lines: [String])]
+    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [(
+        title: String, lines: [String]
+    )]
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///

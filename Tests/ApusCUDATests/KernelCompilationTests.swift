@@ -1,3 +1,4 @@
+import Apus
 import ApusCPU
 import ApusEngine
 import ApusGraph
@@ -71,6 +72,27 @@ import Testing
         arguments: CUDAArchitecture.all.filter { $0 != .hopper })
     func everySourceCompilesForEveryOtherArchitecture(architecture: CUDAArchitecture) async throws {
         try await compile(try Self.units(ofEach: 1), for: architecture)
+    }
+
+    /// What models launch: of decode steps of one sequence and of eight, and of a prompt.
+    @Test(
+        .enabled(if: compiler != nil, "NVRTC is not on this machine"), arguments: CUDAArchitecture.all)
+    func kernelsOfModelsCompile(architecture: CUDAArchitecture) async throws {
+        var units: Set<KernelUnit> = []
+        for test in LaunchGoldenTests.cases {
+            // The types of weights differ little: one of them for each architecture but the reference.
+            guard architecture == .hopper || test.precision == .f16 else { continue }
+            let (_, plan) = try LaunchGoldenTests.plan(test)
+            for (batch, width) in [(1, 1), (8, 1), (1, 512)] {
+                units.formUnion(
+                    try CUDABackend.outline(of: plan, .standard, architecture, batch: batch, width: width)
+                        .units)
+            }
+            units.formUnion(CUDATokenLoop.units(of: plan))
+        }
+        let known = Self.generic
+        try await compile(
+            units.filter { !known.contains($0.source) }.sorted { $0.id < $1.id }, for: architecture)
     }
 
     private func compile(_ units: [KernelUnit], for architecture: CUDAArchitecture) async throws {

@@ -19,7 +19,8 @@ import Testing
         var precision = ElementType.f16
         var backend = BackendKind.plugin
         var cache: CacheKind?
-        var quantization: QuantizationScheme?
+        var kvCache: ElementType?
+        var quantization: QuantizationRequest?
         var testDescription: String { name }
     }
 
@@ -28,6 +29,12 @@ import Testing
         Case(name: "plugin-f32", precision: .f32),
         Case(name: "iattention-static-v2", backend: .iattention, cache: .staticV2),
         Case(name: "sdpa-none", backend: .sdpa, cache: CacheKind.none),
+        Case(name: "plugin-i8-cache", kvCache: .i8),
+        Case(
+            name: "plugin-int4",
+            quantization: QuantizationRequest(
+                layers: QuantizationScheme(bits: 4, groupSize: 64),
+                head: QuantizationScheme(bits: 8, groupSize: nil))),
     ]
 
     private static let config = """
@@ -39,14 +46,23 @@ import Testing
 
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
 
-    @Test(arguments: cases) func passesLaunchWhatIsRecorded(_ test: Case) throws {
-        let model = try Importer.importConfig(JSON.parse(Array(Self.config.utf8), source: "config"), seed: 0, element: test.precision)
+    /// The plan of a case for the reference GPU.
+    static func plan(_ test: Case) throws -> (backend: CUDABackend, plan: Plan) {
+        let model = try Importer.importConfig(
+            JSON.parse(Array(config.utf8), source: "config"), seed: 0, element: test.precision,
+            quantization: test.quantization)
         let lowered = try Compiler.lower(
             model.graph, weights: model.weights, info: model.info,
-            options: CompileOptions(precision: test.precision, backend: test.backend, cache: test.cache),
+            options: CompileOptions(
+                precision: test.precision, kvCacheType: test.kvCache, backend: test.backend, cache: test.cache
+            ),
             plugins: .standard)
         let backend = CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
-        let plan = try Compiler.dryRun(lowered, plugins: .standard, backend: backend)
+        return (backend, try Compiler.dryRun(lowered, plugins: .standard, backend: backend))
+    }
+
+    @Test(arguments: cases) func passesLaunchWhatIsRecorded(_ test: Case) throws {
+        let (backend, plan) = try Self.plan(test)
         let text = try backend.launches(of: plan, .standard).map { pass in
             "\(pass.title)\n" + pass.lines.map { "  \($0)\n" }.joined()
         }.joined()
@@ -56,20 +72,15 @@ import Testing
             Issue.record("recorded \(file.lastPathComponent); run again without RECORD")
             return
         }
-        #expect(try String(contentsOf: file, encoding: .utf8) == text, "RECORD=1 records what is launched now")
+        #expect(
+            try String(contentsOf: file, encoding: .utf8) == text, "RECORD=1 records what is launched now")
     }
 
-    /// A step whose symbols stay the same is launched as it was; one token more changes none of the plugin's launches.
-    @Test func decodeDoesNotFollowThePosition() throws {
-        let model = try Importer.importConfig(JSON.parse(Array(Self.config.utf8), source: "config"), seed: 0, element: .f16)
-        for (backendKind, cache) in [(BackendKind.plugin, nil), (.iattention, CacheKind.staticV2), (.iattention, .staticV1)] {
-            let lowered = try Compiler.lower(
-                model.graph, weights: model.weights, info: model.info,
-                options: CompileOptions(precision: .f16, backend: backendKind, cache: cache), plugins: .standard)
-            let backend = CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
-            let plan = try Compiler.dryRun(lowered, plugins: .standard, backend: backend)
-            let outline = try CUDABackend.outline(of: plan, .standard, .hopper, batch: 1, width: 1)
-            #expect(outline.isSteadyInLoops, "\(backendKind) \(cache?.rawValue ?? "")")
-        }
+    /// One token more changes none of the launches that a token loop repeats.
+    @Test(arguments: cases.filter { $0.backend != .sdpa })
+    func decodeDoesNotFollowThePosition(_ test: Case) throws {
+        let (_, plan) = try Self.plan(test)
+        let outline = try CUDABackend.outline(of: plan, .standard, .hopper, batch: 1, width: 1)
+        #expect(outline.isSteadyInLoops)
     }
 }

@@ -181,7 +181,8 @@ enum PassKind: CaseIterable {
         switch self {
         case .decode:
             SessionLimits(
-                batch: Self.rowCount(min(limits.batch, Self.mostDecodeRows)), chunk: 1, capacity: limits.capacity)
+                batch: Self.rowCount(min(limits.batch, Self.mostDecodeRows)), chunk: 1,
+                capacity: limits.capacity)
         case .prefill: limits
         }
     }

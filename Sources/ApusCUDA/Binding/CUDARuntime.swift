@@ -74,11 +74,13 @@ final class CUDAWeights: @unchecked Sendable {
     init(_ store: WeightStore, on device: CUDADevice) throws(ApusError) {
         self.store = store
         // Where nothing computes, addresses are enough.
-        memory = try CUDAMemory(device.driver.isNull ? 1 : store.buffer.byteCount, purpose: "weights", on: device)
+        memory = try CUDAMemory(
+            device.driver.isNull ? 1 : store.buffer.byteCount, purpose: "weights", on: device)
         guard !device.driver.isNull else { return }
         let (driver, functions) = (device.driver, device.driver.functions)
         try driver.check(
-            functions.copy_in(memory.address, store.buffer.base, store.buffer.byteCount, nil), "copying the weights")
+            functions.copy_in(memory.address, store.buffer.base, store.buffer.byteCount, nil),
+            "copying the weights")
         try driver.check(functions.stream_synchronize(nil), "copying the weights")
     }
 

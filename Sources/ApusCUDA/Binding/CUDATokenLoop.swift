@@ -58,7 +58,8 @@ final class CUDATokenLoop: PlanLoop {
     }
 
     init(
-        _ plan: CUDAPlan, _ lists: [LaunchList], _ runtime: CUDARuntime, _ binding: PlanBinding, vocabularySize: Int
+        _ plan: CUDAPlan, _ lists: [LaunchList], _ runtime: CUDARuntime, _ binding: PlanBinding,
+        vocabularySize: Int
     ) throws(ApusError) {
         self.plan = plan
         self.lists = lists
@@ -74,7 +75,8 @@ final class CUDATokenLoop: PlanLoop {
             count: stop + 2 * rows + Self.mostEndTokens + rows * limits.capacity)
         state = try CUDAMemory(4 * layout.count, purpose: "the token loop", on: runtime.device)
         words = try CUDAHostMemory(8 * rows * limits.capacity, purpose: "tokens", on: runtime.device)
-        sampling = try SamplingMemory(rows: rows, vocabularySize: vocabularySize, limits: limits, on: runtime.device)
+        sampling = try SamplingMemory(
+            rows: rows, vocabularySize: vocabularySize, limits: limits, on: runtime.device)
     }
 
     func canRun(_ request: TokenLoopRequest) -> Bool {
@@ -82,7 +84,8 @@ final class CUDATokenLoop: PlanLoop {
         guard let list = list(batch), list.isSteadyInLoops, batch <= limits.batch else { return false }
         // All parts of all rows that are drawn meet at barriers.
         let canDraw =
-            batch * SamplingMemory.slices <= runtime.device.processorCount || request.choices.allSatisfy(\.isGreedy)
+            batch * SamplingMemory.slices <= runtime.device.processorCount
+            || request.choices.allSatisfy(\.isGreedy)
         return canDraw && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }
             && (cacheMode == .plugin || (cacheMode == .staticCache && batch == 1))
@@ -107,7 +110,8 @@ final class CUDATokenLoop: PlanLoop {
         let isGreedy = request.choices.allSatisfy(\.isGreedy)
         let single = try captured(batch, isGreedy: isGreedy, steps: 1)
         let several =
-            steps >= Self.stepsOfGraph ? try captured(batch, isGreedy: isGreedy, steps: Self.stepsOfGraph) : single
+            steps >= Self.stepsOfGraph
+            ? try captured(batch, isGreedy: isGreedy, steps: Self.stepsOfGraph) : single
         var launched = 0
         var tokens = [Int32](repeating: 0, count: batch)
         var failure: ApusError?
@@ -232,7 +236,8 @@ final class CUDATokenLoop: PlanLoop {
         let counters: [KernelArgument] = [
             input(Bindings.inputIDs), input(Bindings.positionIDs),
             input(cacheMode == .plugin ? Bindings.contextLengths : Bindings.endIndex),
-            input(Bindings.kvCacheStartIndex), word(0), word(layout.stop), word(layout.limits), word(layout.ends),
+            input(Bindings.kvCacheStartIndex), word(0), word(layout.stop), word(layout.limits),
+            word(layout.ends),
             .int32(Self.mostEndTokens), word(layout.out), .int32(limits.capacity), .pointer(nil), .int32(0),
             .pointer(UnsafeRawPointer(bitPattern: UInt(words.address))), .pointer(nil),
         ]
@@ -290,7 +295,9 @@ final class SamplingMemory {
     }
 
     /// i32 [rows]: the tokens drawn.
-    var chosen: UnsafeMutableRawPointer? { memory.map { $0.base + scratchBytes + uniformBytes + optionBytes } }
+    var chosen: UnsafeMutableRawPointer? {
+        memory.map { $0.base + scratchBytes + uniformBytes + optionBytes }
+    }
 
     /// Uploads options and uniform numbers; nothing where all take the largest.
     func load(_ choices: [TokenChoice], _ stream: apus_cu_stream) throws(ApusError) {

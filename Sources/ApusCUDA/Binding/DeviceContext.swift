@@ -75,7 +75,8 @@ final class DeviceContext {
     private let shared: DeviceScratch
 
     init(
-        _ binding: PlanBinding, _ kind: PassKind, addresses: [UnsafeMutableRawPointer], _ shared: DeviceScratch,
+        _ binding: PlanBinding, _ kind: PassKind, addresses: [UnsafeMutableRawPointer],
+        _ shared: DeviceScratch,
         _ runtime: CUDARuntime
     ) throws(ApusError) {
         device = runtime.device

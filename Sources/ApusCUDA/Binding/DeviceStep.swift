@@ -63,7 +63,8 @@ struct LoopNest {
     mutating func add(_ size: Int, _ given: [Int]) {
         if size == 1 { return }
         let steps = given + Array(repeating: 0, count: Self.mostViews - given.count)
-        if let last = shape.indices.last, steps.indices.allSatisfy({ strides[$0][last] == steps[$0] * size }) {
+        if let last = shape.indices.last, steps.indices.allSatisfy({ strides[$0][last] == steps[$0] * size })
+        {
             shape[last] *= size
             for view in steps.indices { strides[view][last] = steps[view] }
         } else {

@@ -20,7 +20,8 @@ struct KernelCall {
     let arguments: [KernelArgument]
 
     init(
-        _ unit: KernelUnit, _ function: String, grid: CUDALaunch.Size, block: CUDALaunch.Size, sharedBytes: Int = 0,
+        _ unit: KernelUnit, _ function: String, grid: CUDALaunch.Size, block: CUDALaunch.Size,
+        sharedBytes: Int = 0,
         cluster: CUDALaunch.Size? = nil, _ arguments: [KernelArgument]
     ) {
         self.unit = unit
@@ -101,7 +102,9 @@ final class PreparedCall {
     private let driver: CUDADriver
 
     /// - Parameter overlaps: Whether the kernel may start before the one before it has ended; it waits itself.
-    init(_ call: KernelCall, _ library: KernelLibrary, on device: CUDADevice, overlaps: Bool) throws(ApusError) {
+    init(_ call: KernelCall, _ library: KernelLibrary, on device: CUDADevice, overlaps: Bool)
+        throws(ApusError)
+    {
         self.call = call
         driver = device.driver
         function = try library.function(call.unit, call.function, sharedBytes: call.sharedBytes)

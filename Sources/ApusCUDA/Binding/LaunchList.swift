@@ -47,7 +47,9 @@ final class LaunchList {
             return Array(Set(step.positions.flatMap { all[$0] }).subtracting(ignored)).sorted()
         }
         // What does not follow from batch, width and capacity follows from a position.
-        let free = Set(binding.symbols.indices(of: Set(binding.plan.symbols.filter { $0.definition == nil }.map(\.name))))
+        let free = Set(
+            binding.symbols.indices(of: Set(binding.plan.symbols.filter { $0.definition == nil }.map(\.name)))
+        )
         isSteadyInLoops = dependencies.allSatisfy { free.isSuperset(of: $0) }
     }
 
@@ -74,7 +76,8 @@ final class LaunchList {
                         runtime.overlaps && kind == .decode && !(index == 0 && list.isEmpty)
                         && context.plan.mayStartEarly(steps[index].step)
                     list.append(
-                        .kernel(try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
+                        .kernel(
+                            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
                 case .product(let product):
                     list.append(.product(try PreparedProduct(product, try runtime.products())))
                 }
@@ -113,7 +116,8 @@ final class LaunchList {
             if graph == nil {
                 let handle = stream.handle
                 graph = CapturedGraph(
-                    try CUDAGraph(stream, on: runtime.device) { () throws(ApusError) in try enqueueAll(handle) })
+                    try CUDAGraph(stream, on: runtime.device) { () throws(ApusError) in try enqueueAll(handle)
+                    })
             }
             if let graph {
                 let driver = runtime.device.driver
@@ -149,7 +153,8 @@ final class LaunchList {
             var milliseconds: Float = 0
             try driver.check(
                 functions.event_elapsed(
-                    &milliseconds, events[index].event.handle, events[index + 1].event.handle), "reading an event")
+                    &milliseconds, events[index].event.handle, events[index + 1].event.handle),
+                "reading an event")
             note(steps[index].positions.last ?? 0, .seconds(Double(milliseconds) / 1000))
         }
     }

@@ -10,7 +10,8 @@ struct StepKind: Sendable {
     let make: @Sendable (Plan.Step, DeviceContext) throws(ApusError) -> DeviceStep
 
     init(
-        _ entry: KernelEntry, _ make: @escaping @Sendable (Plan.Step, DeviceContext) throws(ApusError) -> DeviceStep
+        _ entry: KernelEntry,
+        _ make: @escaping @Sendable (Plan.Step, DeviceContext) throws(ApusError) -> DeviceStep
     ) {
         self.entry = entry
         self.make = make
@@ -22,7 +23,8 @@ extension StepKind {
     static let all: [StepKind] = modelKinds + genericKinds
 
     private static let byKernel = Dictionary(
-        (all + fusedKinds + pluginKinds.values).map { ($0.entry.kernel, $0) }, uniquingKeysWith: { first, _ in first })
+        (all + fusedKinds + pluginKinds.values).map { ($0.entry.kernel, $0) },
+        uniquingKeysWith: { first, _ in first })
 
     /// The launches of a step.
     /// - Throws: `.internal` for a kernel that the backend does not have.

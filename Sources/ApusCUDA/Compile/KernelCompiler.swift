@@ -1,7 +1,9 @@
 import ApusSupport
 import CApusCUDA
 
-/// NVIDIA's run-time compiler: CUDA C++ in, a cubin out. It needs no GPU.
+/// NVIDIA's run-time compiler: CUDA C++ in, a cubin out.
+///
+/// It needs no GPU.
 final class KernelCompiler: @unchecked Sendable {
     private let functions: apus_nvrtc
     /// Version of the library.
@@ -18,7 +20,9 @@ final class KernelCompiler: @unchecked Sendable {
         }
         var table = apus_nvrtc()
         if let missing = apus_nvrtc_load(handle, &table) {
-            throw ApusError(.unsupported, "NVRTC is too old: it lacks \(String(cString: missing)); expected 12.3 or newer")
+            throw ApusError(
+                .unsupported, "NVRTC is too old: it lacks \(String(cString: missing)); expected 12.3 or newer"
+            )
         }
         functions = table
         var (major, minor): (Int32, Int32) = (0, 0)
@@ -47,18 +51,25 @@ final class KernelCompiler: @unchecked Sendable {
 
     /// Compiles a text.
     func compile(
-        _ text: String, name: String, macros: [String: String], for architecture: CUDAArchitecture, label: String
+        _ text: String, name: String, macros: [String: String], for architecture: CUDAArchitecture,
+        label: String
     ) throws(ApusError) -> [UInt8] {
         let headers = CStrings(KernelSources.headers.map(\.text))
         let headerNames = CStrings(KernelSources.headers.map(\.name))
         var program: apus_nvrtc_program?
         try check(
             functions.create(
-                &program, text, name, Int32(headers.count), headers.pointers, headerNames.pointers), label, nil)
+                &program, text, name, Int32(headers.count), headers.pointers, headerNames.pointers), label,
+            nil)
         defer { _ = functions.destroy(&program) }
         let options = CStrings(
-            ["--gpu-architecture=\(architecture)", "--std=c++17", "--device-as-default-execution-space", "--extra-device-vectorization"]
-                + macros.sorted { $0.key < $1.key }.map { $0.value.isEmpty ? "-D\($0.key)" : "-D\($0.key)=\($0.value)" })
+            [
+                "--gpu-architecture=\(architecture)", "--std=c++17", "--device-as-default-execution-space",
+                "--extra-device-vectorization",
+            ]
+                + macros.sorted { $0.key < $1.key }.map {
+                    $0.value.isEmpty ? "-D\($0.key)" : "-D\($0.key)=\($0.value)"
+                })
         try check(functions.compile(program, Int32(options.count), options.pointers), label, program)
         var count = 0
         try check(functions.cubin_bytes(program, &count), label, program)
@@ -77,11 +88,14 @@ final class KernelCompiler: @unchecked Sendable {
         if let program, functions.log_bytes(program, &count) == 0, count > 1 {
             var bytes = [CChar](repeating: 0, count: count)
             if functions.log(program, &bytes) == 0 {
-                log = "\n" + String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                log =
+                    "\n"
+                    + String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             }
         }
         let reason = functions.error_text(status).map { String(cString: $0) } ?? "error \(status)"
-        throw ApusError(.internal, "NVRTC \(version.major).\(version.minor): kernels \(label): \(reason)\(log)")
+        throw ApusError(
+            .internal, "NVRTC \(version.major).\(version.minor): kernels \(label): \(reason)\(log)")
     }
 }
 

@@ -25,7 +25,9 @@ final class KernelLibrary: @unchecked Sendable {
     func add(_ kernels: KernelStore) {
         let name = device.architecture.description
         state.withLock { state in
-            for (id, bytes) in kernels.images(for: name) where state.cubins[id] == nil { state.cubins[id] = bytes }
+            for (id, bytes) in kernels.images(for: name) where state.cubins[id] == nil {
+                state.cubins[id] = bytes
+            }
         }
     }
 

@@ -16,7 +16,9 @@ struct KernelUnit: Sendable, Hashable {
 
     /// Source and macros as text, such as `gemv(K=896, N=1152)`.
     var id: String {
-        let list = macros.sorted { $0.key < $1.key }.map { $0.value.isEmpty ? $0.key : "\($0.key)=\($0.value)" }
+        let list = macros.sorted { $0.key < $1.key }.map {
+            $0.value.isEmpty ? $0.key : "\($0.key)=\($0.value)"
+        }
         return list.isEmpty ? source : "\(source)(\(list.joined(separator: ", ")))"
     }
 }

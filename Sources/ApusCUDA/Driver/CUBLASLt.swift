@@ -93,7 +93,8 @@ final class PreparedProduct {
         self.products = products
         let (library, functions) = (products.library, products.library.functions)
         try library.check(
-            functions.desc_create(&desc, Int32(APUS_BLASLT_COMPUTE_F32), Int32(APUS_BLASLT_F32)), "describing \(product)")
+            functions.desc_create(&desc, Int32(APUS_BLASLT_COMPUTE_F32), Int32(APUS_BLASLT_F32)),
+            "describing \(product)")
         // The library thinks in columns: yᵀ = op(wᵀ)·xᵀ, where a row-major w[n, k] is a matrix k × n to be transposed.
         var transposed: Int32 = 1
         try library.check(
@@ -103,7 +104,8 @@ final class PreparedProduct {
             var type = Self.code(product.result)
             try library.check(
                 functions.desc_set(desc, Int32(APUS_BLASLT_DESC_EPILOGUE), &epilogue, 4), "adding a bias")
-            try library.check(functions.desc_set(desc, Int32(APUS_BLASLT_DESC_BIAS), &bias, 8), "adding a bias")
+            try library.check(
+                functions.desc_set(desc, Int32(APUS_BLASLT_DESC_BIAS), &bias, 8), "adding a bias")
             try library.check(
                 functions.desc_set(desc, Int32(APUS_BLASLT_DESC_BIAS_TYPE), &type, 4), "adding a bias")
         }
@@ -114,7 +116,8 @@ final class PreparedProduct {
             var layout: apus_blaslt_layout?
             try library.check(
                 functions.layout_create(
-                    &layout, Self.code(element), UInt64(rows), UInt64(columns), Int64(rows)), "describing \(product)")
+                    &layout, Self.code(element), UInt64(rows), UInt64(columns), Int64(rows)),
+                "describing \(product)")
             layouts.append(layout)
         }
         var preference: apus_blaslt_preference?
@@ -128,7 +131,8 @@ final class PreparedProduct {
         var count: Int32 = 0
         try library.check(
             functions.propose(
-                products.handle, desc, layouts[0], layouts[1], layouts[2], layouts[3], preference, 1, &proposal, &count),
+                products.handle, desc, layouts[0], layouts[1], layouts[2], layouts[3], preference, 1,
+                &proposal, &count),
             "choosing an algorithm for \(product)")
         guard count > 0 else { throw ApusError(.unsupported, "cuBLASLt has no algorithm for \(product)") }
         algorithm = proposal.algorithm
@@ -154,7 +158,8 @@ final class PreparedProduct {
         try products.library.check(
             products.library.functions.multiply(
                 products.handle, desc, &alpha, product.w, layouts[0], product.x, layouts[1], &beta,
-                product.residual ?? UnsafeRawPointer(product.y), layouts[2], product.y, layouts[3], &algorithm,
+                product.residual ?? UnsafeRawPointer(product.y), layouts[2], product.y, layouts[3],
+                &algorithm,
                 products.workspace.base, products.workspace.byteCount, stream), "computing \(product)")
     }
 }

@@ -39,7 +39,8 @@ final class CUDADevice: @unchecked Sendable {
         func attribute(_ id: Int) throws(ApusError) -> Int {
             var value: Int32 = 0
             try driver.check(
-                functions.device_attribute(&value, Int32(id), device), "asking for attribute \(id) of GPU \(ordinal)")
+                functions.device_attribute(&value, Int32(id), device),
+                "asking for attribute \(id) of GPU \(ordinal)")
             return Int(value)
         }
         capability = (try attribute(Int(APUS_CU_MAJOR)), try attribute(Int(APUS_CU_MINOR)))

@@ -125,7 +125,8 @@ struct CUDAModule: ~Copyable {
     borrowing func function(_ name: String, sharedBytes: Int) throws(ApusError) -> apus_cu_function {
         var function: apus_cu_function?
         let functions = device.driver.functions
-        try device.driver.check(functions.module_function(&function, handle, name), "finding kernel '\(name)'")
+        try device.driver.check(
+            functions.module_function(&function, handle, name), "finding kernel '\(name)'")
         guard let function else { throw ApusError(.internal, "CUDA: there is no kernel '\(name)'") }
         if sharedBytes > 48 << 10 {
             try device.driver.check(
@@ -160,7 +161,9 @@ struct CUDAGraph: ~Copyable {
             try body()
         } catch {
             // A capture must end before the stream is of use again.
-            if functions.capture_end(stream.handle, &graph) == APUS_CU_SUCCESS { _ = functions.graph_destroy(graph) }
+            if functions.capture_end(stream.handle, &graph) == APUS_CU_SUCCESS {
+                _ = functions.graph_destroy(graph)
+            }
             throw error
         }
         try driver.check(functions.capture_end(stream.handle, &graph), "capturing a graph")

@@ -26,7 +26,8 @@ enum DecodeFusion {
 
     private static func skipGathers(_ draft: inout PlanDraft) {
         for (position, step) in draft.steps.enumerated() {
-            guard let step, step.op == "gather_last_token", let x = step.operands[0], draft.wholeRoot(x) != nil
+            guard let step, step.op == "gather_last_token", let x = step.operands[0],
+                draft.wholeRoot(x) != nil
             else { continue }
             draft.alias(step.results[0], to: x)
             draft.steps[position] = nil
@@ -39,7 +40,8 @@ enum DecodeFusion {
             guard let step, step.op == "add_rms_norm" || step.op == "add_layer_norm",
                 let x = step.operands[0], let delta = step.operands[1], let root = draft.wholeRoot(delta),
                 uses.readers[root] == [position], !uses.isOutput[root], let maker = uses.makers[root],
-                let made = draft.steps[maker], let product = Product(made), made.operand(product.residual) == nil
+                let made = draft.steps[maker], let product = Product(made),
+                made.operand(product.residual) == nil
             else { continue }
             let (sum, norm) = (step.results[0], step.results[1])
             draft.steps[maker] = nil
@@ -63,7 +65,8 @@ enum DecodeFusion {
             let isFoldable =
                 !readers.isEmpty
                 && readers.allSatisfy { reader in
-                    guard Product(draft.steps[reader]) != nil, let operands = draft.steps[reader]?.operands else {
+                    guard Product(draft.steps[reader]) != nil, let operands = draft.steps[reader]?.operands
+                    else {
                         return false
                     }
                     let roots = operands.map { $0.flatMap(draft.wholeRoot) }

@@ -84,6 +84,7 @@ struct PlanDraft {
     mutating func retype(_ tensor: Int, as element: ElementType) {
         let old = tensors[tensor]
         tensors[tensor] = Plan.Tensor(
-            name: old.name, type: TensorType(element, old.type.shape), storage: old.storage, layout: old.layout)
+            name: old.name, type: TensorType(element, old.type.shape), storage: old.storage,
+            layout: old.layout)
     }
 }

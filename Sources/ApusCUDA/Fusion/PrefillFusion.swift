@@ -16,7 +16,8 @@ enum PrefillFusion {
 
     /// The ops whose kernels write any floating-point type, by the result that products read.
     private static let writers = [
-        "rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0, "attention_plugin": 0,
+        "rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0,
+        "attention_plugin": 0,
     ]
 
     private static func narrowInputs(_ draft: inout PlanDraft, _ uses: PlanUses) {
@@ -41,21 +42,26 @@ enum PrefillFusion {
 
     /// The type in which a product of many rows multiplies: that of its weights, or of their scales.
     private static func factorElement(_ product: Plan.Step, _ draft: PlanDraft) -> ElementType? {
-        guard let place = Product(product), let weight = product.operand(place.bias == 2 ? 1 : 2) else { return nil }
+        guard let place = Product(product), let weight = product.operand(place.bias == 2 ? 1 : 2) else {
+            return nil
+        }
         let element = draft.tensors[weight].type.element
         return place.bias > 2 && element == .f32 && product.string("activations") != "f32" ? .f16 : element
     }
 
     /// A tensor and all views of it in another element type.
     private static func retype(_ root: Int, as element: ElementType, _ draft: inout PlanDraft) {
-        for index in draft.tensors.indices where draft.wholeRoot(index) == root { draft.retype(index, as: element) }
+        for index in draft.tensors.indices where draft.wholeRoot(index) == root {
+            draft.retype(index, as: element)
+        }
     }
 
     /// The type of the weights of all readers, if they are products that read the tensor as a whole.
     private static func commonElement(_ uses: PlanUses, _ root: Int, _ draft: PlanDraft) -> ElementType? {
         var common: ElementType?
         for reader in uses.readers[root] {
-            guard let product = draft.steps[reader], let place = Product(product), let x = product.operands[0],
+            guard let product = draft.steps[reader], let place = Product(product),
+                let x = product.operands[0],
                 draft.wholeRoot(x) == root, let element = factorElement(product, draft),
                 // A quantised head has few rows, whose kernel reads FP32.
                 place.bias == 2 || !product.results.contains(where: { uses.isOutput[$0] })

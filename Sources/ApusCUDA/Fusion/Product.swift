@@ -24,7 +24,8 @@ struct Product {
 
     /// What a step multiplies, fused already or not; nil for any other step.
     init?(_ step: Plan.Step?) {
-        guard let step, let product = Self.all.first(where: { [$0.fewRows, $0.manyRows].contains(step.op) }) else {
+        guard let step, let product = Self.all.first(where: { [$0.fewRows, $0.manyRows].contains(step.op) })
+        else {
             return nil
         }
         self = product

@@ -31,7 +31,8 @@
 //     ROWS > 1                              256, 2S, 2, 8    (ROWS > 4 and half_t: gemv_rows is faster)
 //     HEAD                                  256, 4S, 4, 6
 //     B >= 40 MB, or K >= 8192              512, 2S, 2, 6
-//     GATED                                 256, 3S, 4, 8
+//     GATED, B >= 15 MB                     256, 4S, 4, 8
+//     GATED                                 256, 2S, 4, 8
 //     B >= 6 MB                             256, 2S, 3, 10
 //     else                                  256,  S, 4, 8
 //   GRID is at most N. ROW_THREADS 8, 16 ... 256, TILE_ROWS 1, 2, 4 and DEPTH 1 ... 12: the least cost of those with

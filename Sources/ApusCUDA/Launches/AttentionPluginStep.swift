@@ -87,9 +87,11 @@ final class AttentionPluginStep: DeviceStep {
             grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
             sharedBytes: split.sharedBytes,
             [
-                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer), .pointer(norms?.q.pointer),
+                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer),
+                .pointer(norms?.q.pointer),
                 .pointer(norms?.k.pointer), .int32(rope.size(1)), .int32(rope.size(0)),
-                .float(Float(step.float("qk_norm_eps"))), .int32(capacity), .pointer(lengths.pointer), .int32(1),
+                .float(Float(step.float("qk_norm_eps"))), .int32(capacity), .pointer(lengths.pointer),
+                .int32(1),
                 .int32(0), .pointer(out.pointer), .pointer(context.scratch()), .pointer(counters),
                 .int32(shape.window), .float(shape.scale), .float(shape.softcap),
             ])
@@ -110,18 +112,25 @@ final class AttentionPluginStep: DeviceStep {
                     "QK_NORM": norms == nil ? "0" : "1",
                 ]), "rope_kv",
             grid: .init(
-                tokens, min((heads + 2 * kvHeads + 3) / 4, max(1, 4 * context.processorCount / (tokens * batch))), batch),
+                tokens,
+                min((heads + 2 * kvHeads + 3) / 4, max(1, 4 * context.processorCount / (tokens * batch))),
+                batch),
             block: .init(128),
             [
-                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer), .pointer(lengths.pointer),
+                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer),
+                .pointer(lengths.pointer),
                 .pointer(startPointer), .pointer(totals == 1 ? tree?.positions.pointer : nil),
-                .pointer(norms?.q.pointer), .pointer(norms?.k.pointer), .pointer(context.scratch()), .int32(capacity),
-                .int32(rope.size(1)), .int32(rope.size(0)), .int32(totals), .float(Float(step.float("qk_norm_eps"))),
+                .pointer(norms?.q.pointer), .pointer(norms?.k.pointer), .pointer(context.scratch()),
+                .int32(capacity),
+                .int32(rope.size(1)), .int32(rope.size(0)), .int32(totals),
+                .float(Float(step.float("qk_norm_eps"))),
             ])
         let row = AttentionCacheRows.size(shape.cache, headSize: size)
         let keys = AttentionOperands(
-            q: UnsafeRawPointer(context.scratch()), queryElement: queryElement, k: UnsafeRawPointer(cache.pointer),
-            v: UnsafeRawPointer(cache.pointer + kvHeads * capacity * row * shape.cache.byteCount), out: out.pointer,
+            q: UnsafeRawPointer(context.scratch()), queryElement: queryElement,
+            k: UnsafeRawPointer(cache.pointer),
+            v: UnsafeRawPointer(cache.pointer + kvHeads * capacity * row * shape.cache.byteCount),
+            out: out.pointer,
             outElement: out.element,
             strides: [
                 tokens * heads * size, size, heads * size, 2 * kvHeads * capacity * row, capacity * row, size,
@@ -130,7 +139,8 @@ final class AttentionPluginStep: DeviceStep {
             scaleOffset: capacity * size, lengths: UnsafeRawPointer(lengths.pointer), lengthStride: 1,
             starts: startPointer, totals: totals, batch: batch, rows: tokens, keys: capacity, isCausal: true,
             tree: totals == 1
-                ? tree.map { (UnsafeRawPointer($0.bits.pointer), UnsafeRawPointer($0.positions.pointer)) } : nil)
+                ? tree.map { (UnsafeRawPointer($0.bits.pointer), UnsafeRawPointer($0.positions.pointer)) }
+                : nil)
         return [.kernel(rotate), .kernel(shape.call(keys, mask: nil, context))]
     }
 }

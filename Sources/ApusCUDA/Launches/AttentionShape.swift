@@ -23,7 +23,8 @@ struct AttentionShape {
     /// What all kernels are specialised by.
     var macros: [String: String] {
         [
-            "CACHE_T": cache.kernelType, "HEAD_DIM": "\(size)", "Q_HEADS": "\(heads)", "KV_HEADS": "\(kvHeads)",
+            "CACHE_T": cache.kernelType, "HEAD_DIM": "\(size)", "Q_HEADS": "\(heads)",
+            "KV_HEADS": "\(kvHeads)",
             "SOFTCAP": softcap > 0 ? "1" : "0",
         ]
     }
@@ -160,7 +161,8 @@ extension AttentionShape {
     private func prefill(_ operands: AttentionOperands, _ context: DeviceContext) -> KernelCall {
         let capability = context.device.capability
         let usesHopper =
-            capability == (9, 0) && cache != .i8 && (size == 64 || size == 128) && operands.rows * group >= Self.manyRows
+            capability == (9, 0) && cache != .i8 && (size == 64 || size == 128)
+            && operands.rows * group >= Self.manyRows
             && operands.strides[..<3].allSatisfy { $0 * operands.queryElement.byteCount % 16 == 0 }
         let name = usesHopper ? "attention_prefill_sm90" : "attention_prefill"
         let unit = KernelUnit(
@@ -180,7 +182,8 @@ extension AttentionShape {
             [
                 .pointer(operands.q), .pointer(operands.k), .pointer(operands.v), .pointer(operands.out),
                 .words(operands.strides), .pointer(operands.lengths), .int32(operands.lengthStride),
-                .pointer(operands.starts), .int32(operands.totals), .int32(operands.rows), .int32(operands.keys),
+                .pointer(operands.starts), .int32(operands.totals), .int32(operands.rows),
+                .int32(operands.keys),
                 .int32(operands.isCausal ? 1 : 0), .int32(window), .float(scale), .float(softcap),
             ])
     }
@@ -202,8 +205,10 @@ extension AttentionShape {
                 .pointer(operands.q), .pointer(operands.k), .pointer(operands.v), .pointer(operands.out),
                 .words(operands.strides), .int64(operands.scaleOffset), .pointer(operands.lengths),
                 .int32(operands.lengthStride), .pointer(operands.starts), .int32(operands.totals),
-                .int32(operands.rows), .int32(operands.keys), .int32(operands.isCausal ? 1 : 0), .int32(window),
-                .float(scale), .float(softcap), .pointer(mask?.pointer), .int64(strides[0]), .int64(strides[1]),
+                .int32(operands.rows), .int32(operands.keys), .int32(operands.isCausal ? 1 : 0),
+                .int32(window),
+                .float(scale), .float(softcap), .pointer(mask?.pointer), .int64(strides[0]),
+                .int64(strides[1]),
                 .int64(strides[2]), .int64(strides[3]), .pointer(operands.tree?.bits),
                 .pointer(operands.tree?.positions),
             ])

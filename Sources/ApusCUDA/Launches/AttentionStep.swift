@@ -9,19 +9,24 @@ import ApusSupport
 final class AttentionStep: DeviceStep {
     static let kind = StepKind(
         KernelEntry(
-            op: "attention", kernel: "cuda.attention", forms: [.rows, .rows.orNarrow, .rows.orNarrow, .strided],
+            op: "attention", kernel: "cuda.attention",
+            forms: [.rows, .rows.orNarrow, .rows.orNarrow, .strided],
             resultOrder: [0, 2, 1, 3]
         ) { query in
             guard let q = query.operands[0], q.element == .f32 else { return "q is not f32" }
             guard let k = query.operands[1], let v = query.operands[2], k.element.isFloat else {
                 return "k and v are not floating-point"
             }
-            guard k.element == v.element else { return "k is \(k.element.rawValue), v is \(v.element.rawValue)" }
+            guard k.element == v.element else {
+                return "k is \(k.element.rawValue), v is \(v.element.rawValue)"
+            }
             let sizes = [q.shape[1], k.shape[1], q.shape[3]].compactMap(\.constant)
             guard sizes.count == 3, sizes[1] > 0, sizes[0] % sizes[1] == 0 else {
                 return "the numbers of heads and the head size are not constant"
             }
-            if query.operands.count > 3, let mask = query.operands[3], mask.element != .f32, mask.element != .bool {
+            if query.operands.count > 3, let mask = query.operands[3], mask.element != .f32,
+                mask.element != .bool
+            {
                 return "the mask \(mask) is neither f32 nor boolean"
             }
             return nil
@@ -51,10 +56,11 @@ final class AttentionStep: DeviceStep {
         counters = try context.takeCounters(shape.counterCount(batch: try context.most(q.type.shape[0])))
         isCausal = step.bool("is_causal")
         let (keys, queries) = (k.type.shape[2], q.type.shape[2])
-        cached = context.plan.symbols.first {
-            guard case .input(Bindings.startIndex)? = $0.definition else { return false }
-            return keys == Dimension.symbol($0.name) + queries
-        }?.name
+        cached =
+            context.plan.symbols.first {
+                guard case .input(Bindings.startIndex)? = $0.definition else { return false }
+                return keys == Dimension.symbol($0.name) + queries
+            }?.name
         super.init(step)
     }
 
@@ -65,7 +71,8 @@ final class AttentionStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let (batch, rows) = (q.size(0), q.size(2))
         guard batch > 0, rows > 0, shape.size > 0 else { return [] }
-        return rows == 1 && mask == nil && canDecode ? [.kernel(decode(batch))] : [.kernel(general(batch, rows))]
+        return rows == 1 && mask == nil && canDecode
+            ? [.kernel(decode(batch))] : [.kernel(general(batch, rows))]
     }
 
     /// Whether rows of keys and values begin where 16 bytes may be loaded at once.
@@ -101,7 +108,8 @@ final class AttentionStep: DeviceStep {
             sharedBytes: split.sharedBytes,
             [
                 .pointer(q.pointer), .pointer(k.pointer), .pointer(v.pointer), .words(strides),
-                .int32(context.limits.capacity), .pointer(address), .int32(0), .int32(offset), .pointer(y.pointer),
+                .int32(context.limits.capacity), .pointer(address), .int32(0), .int32(offset),
+                .pointer(y.pointer),
                 .pointer(context.scratch()), .pointer(counters), .int32(shape.window), .float(shape.scale),
                 .float(shape.softcap),
             ])
@@ -111,9 +119,11 @@ final class AttentionStep: DeviceStep {
         let (address, offset) = keyCount
         let operands = AttentionOperands(
             q: UnsafeRawPointer(q.pointer), queryElement: q.element, k: UnsafeRawPointer(k.pointer),
-            v: UnsafeRawPointer(v.pointer), out: UnsafeRawPointer(y.pointer), outElement: y.element, strides: strides,
+            v: UnsafeRawPointer(v.pointer), out: UnsafeRawPointer(y.pointer), outElement: y.element,
+            strides: strides,
             scaleOffset: 0, lengths: address, lengthStride: 0, starts: nil, totals: address == nil ? 0 : 1,
-            batch: batch, rows: rows, keys: address == nil ? offset : context.limits.capacity, isCausal: isCausal,
+            batch: batch, rows: rows, keys: address == nil ? offset : context.limits.capacity,
+            isCausal: isCausal,
             tree: nil)
         let mask = mask.map { mask in
             AttentionMaskOperand(

@@ -8,7 +8,9 @@ final class EmbeddingStep: DeviceStep {
         KernelEntry(op: "embedding", kernel: "cuda.embedding", forms: [.dense, .dense.orNarrow]) { query in
             guard query.results[0].element == .f32 else { return "result \(query.results[0]) is not f32" }
             guard query.operands[0]?.element.isFloat == true else { return "the table is not floating-point" }
-            guard query.operands[0]?.shape[1].constant != nil else { return "the table's width is not constant" }
+            guard query.operands[0]?.shape[1].constant != nil else {
+                return "the table's width is not constant"
+            }
             guard query.operands[1]?.element == .i32 else { return "the ids are not i32" }
             return nil
         }
@@ -37,7 +39,8 @@ final class EmbeddingStep: DeviceStep {
                     grid: .init(tokens, (width + 8 * Self.threads - 1) / (8 * Self.threads)),
                     block: .init(Self.threads),
                     [
-                        .pointer(ids.pointer), .pointer(table.pointer), .pointer(y.pointer), .int32(table.size(0)),
+                        .pointer(ids.pointer), .pointer(table.pointer), .pointer(y.pointer),
+                        .int32(table.size(0)),
                         .float(1),
                     ]))
         ]

@@ -40,7 +40,8 @@ struct GemvShape: Hashable {
         for leastTile in rows > 1 ? [2, 1] : [1] where best.cost == .infinity {
             for rowThreads in [8, 16, 32, 64, 128, 256] {
                 let steps = (chunks + rowThreads - 1) / rowThreads
-                for tileRows in [1, 2, 4] where tileRows >= leastTile && (rows == 1 || tileRows * parts * rows <= 32) {
+                for tileRows in [1, 2, 4]
+                where tileRows >= leastTile && (rows == 1 || tileRows * parts * rows <= 32) {
                     let least = min(crew.inFlight - 2, steps * tileRows * parts)
                     var choice: (steps: Int, depth: Int)?
                     for depth in 1...12 where (least...crew.inFlight + 2).contains(tileRows * depth * parts) {
@@ -62,7 +63,8 @@ struct GemvShape: Hashable {
         }
         (threads, self.grid, blocksPerProcessor) = (crew.threads, grid, crew.blocks)
         (rowThreads, tileRows, depth) = (best.rowThreads, best.tileRows, best.depth)
-        let steps = ((chunks + best.rowThreads - 1) / best.rowThreads + best.depth - 1) / best.depth * best.depth
+        let steps =
+            ((chunks + best.rowThreads - 1) / best.rowThreads + best.depth - 1) / best.depth * best.depth
         let bytesOfSteps = 4 * rows * best.rowThreads * v * best.depth
         let held = max(1, Self.mostInputBytes / 2 / bytesOfSteps) * best.depth
         inputSteps = 4 * rows * k <= Self.mostInputBytes || held >= steps ? 0 : held
@@ -79,14 +81,18 @@ struct GemvShape: Hashable {
         if bytes >= 40_000_000 || matrix.k >= 8192 {
             return Crew(threads: 512, grid: 2 * processors, blocks: 2, inFlight: 6)
         }
-        if matrix.parts == 2 { return Crew(threads: 256, grid: 3 * processors, blocks: 4, inFlight: 8) }
+        if matrix.parts == 2 {
+            return Crew(
+                threads: 256, grid: (bytes >= 15_000_000 ? 4 : 2) * processors, blocks: 4, inFlight: 8)
+        }
         if bytes >= 6_000_000 { return Crew(threads: 256, grid: 2 * processors, blocks: 3, inFlight: 10) }
         return Crew(threads: 256, grid: processors, blocks: 4, inFlight: 8)
     }
 
     var macros: [String: String] {
         [
-            "THREADS": "\(threads)", "GRID": "\(grid)", "ROW_THREADS": "\(rowThreads)", "TILE_ROWS": "\(tileRows)",
+            "THREADS": "\(threads)", "GRID": "\(grid)", "ROW_THREADS": "\(rowThreads)",
+            "TILE_ROWS": "\(tileRows)",
             "DEPTH": "\(depth)", "X_STEPS": "\(inputSteps)", "BLOCKS": "\(blocksPerProcessor)",
         ]
     }
@@ -113,7 +119,8 @@ struct GemvRowsShape: Hashable {
         let blocks = min(Self.inputBlocks, (matrix.k / 32 + 3) / 4 * 4)
         let columns = matrix.rows <= 4 ? matrix.rows : 8
         sharedBytes =
-            4 * (32 * columns * blocks + matrix.rows * blocks + max(matrix.rows, 2) * warps
+            4
+            * (32 * columns * blocks + matrix.rows * blocks + max(matrix.rows, 2) * warps
                 + 32 * warps * matrix.rows * matrix.parts)
         macros = [
             "THREADS": "\(Self.threads)", "GRID": "\(grid)", "SPLIT": "\(warps / tileWarps)", "TILES": "1",

@@ -6,7 +6,8 @@ import ApusSupport
 ///
 /// Operands x, w, bias, residual, norm weight, norm bias; see ``DecodeFusion``.
 final class GemvStep: DeviceStep {
-    static let kind = StepKind(KernelEntry(op: "gemv", kernel: "cuda.gemv")) { step, context throws(ApusError) in
+    static let kind = StepKind(KernelEntry(op: "gemv", kernel: "cuda.gemv")) {
+        step, context throws(ApusError) in
         try GemvStep(step, context)
     }
 
@@ -37,7 +38,8 @@ final class GemvStep: DeviceStep {
 
     private var macros: [String: String] {
         [
-            "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)", "HEAD": isHead ? "1" : "0",
+            "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)",
+            "HEAD": isHead ? "1" : "0",
             "GATED": isGated ? "1" : "0", "HAS_BIAS": bias == nil ? "0" : "1",
             "HAS_RESIDUAL": residual == nil ? "0" : "1",
             "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
@@ -54,7 +56,8 @@ final class GemvStep: DeviceStep {
         let tokens = context.symbols.value(rowCount)
         guard tokens > 0, n > 0 else { return [] }
         let matrix = GemvShape.Matrix(
-            n: n, k: k, elementBytes: w.element.byteCount, parts: isGated ? 2 : 1, rows: PassKind.rowCount(tokens),
+            n: n, k: k, elementBytes: w.element.byteCount, parts: isGated ? 2 : 1,
+            rows: PassKind.rowCount(tokens),
             isHead: isHead)
         var macros = macros
         macros["ROWS"] = "\(matrix.rows)"
@@ -64,12 +67,17 @@ final class GemvStep: DeviceStep {
             macros["WEIGHT"] = nil
             return [
                 .kernel(
-                    call("gemv_rows", macros.merging(shape.macros) { $1 }, shape.grid, GemvRowsShape.threads, shape.sharedBytes))
+                    call(
+                        "gemv_rows", macros.merging(shape.macros) { $1 }, shape.grid, GemvRowsShape.threads,
+                        shape.sharedBytes))
             ]
         }
         let shape = GemvShape(matrix, processors: context.nominalProcessorCount)
         return [
-            .kernel(call("gemv", macros.merging(shape.macros) { $1 }, shape.grid, shape.threads, shape.sharedBytes))
+            .kernel(
+                call(
+                    "gemv", macros.merging(shape.macros) { $1 }, shape.grid, shape.threads, shape.sharedBytes)
+            )
         ]
     }
 
@@ -90,7 +98,8 @@ final class GemvStep: DeviceStep {
             arguments += [.pointer(best.values), .pointer(best.indices)]
         }
         return KernelCall(
-            KernelUnit(source, macros), isHead ? "\(source)_head" : source, grid: .init(grid), block: .init(threads),
+            KernelUnit(source, macros), isHead ? "\(source)_head" : source, grid: .init(grid),
+            block: .init(threads),
             sharedBytes: sharedBytes, arguments)
     }
 }

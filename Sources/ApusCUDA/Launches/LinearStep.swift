@@ -53,7 +53,8 @@ final class LinearStep: DeviceStep {
         var work: [DeviceWork] = []
         var input = UnsafeRawPointer(x.pointer)
         if needsRounding, context.hasProducts, let scratch = context.scratch() {
-            work.append(.kernel(RoundingCall.call(x.pointer, x.element, scratch, w.element, count: m * k, context)))
+            work.append(
+                .kernel(RoundingCall.call(x.pointer, x.element, scratch, w.element, count: m * k, context)))
             input = UnsafeRawPointer(scratch)
         }
         let product = LinearProduct(
@@ -77,7 +78,8 @@ extension LinearProduct {
             KernelCall(
                 unit, "linear_rows", grid: .init((n + 63) / 64, (m + 63) / 64), block: .init(256),
                 [
-                    .pointer(x), .pointer(w), .pointer(bias), .pointer(residual), .pointer(y), .int32(m), .int32(n),
+                    .pointer(x), .pointer(w), .pointer(bias), .pointer(residual), .pointer(y), .int32(m),
+                    .int32(n),
                     .int32(k),
                 ]))
     }

@@ -52,7 +52,9 @@ final class NormStep: DeviceStep {
                 "H": "\(width)", "OUT": y.element.kernelType, "VECTOR": "float", "THREADS": "\(threads)",
             ])
         var arguments: [KernelArgument] = [.pointer(x.pointer), .int64(width)]
-        if let delta, let sum { arguments += [.pointer(delta.pointer), .int64(width), .pointer(sum.pointer)] }
+        if let delta, let sum {
+            arguments += [.pointer(delta.pointer), .int64(width), .pointer(sum.pointer)]
+        }
         arguments.append(.pointer(weight.pointer))
         if isLayerNorm { arguments.append(.pointer(bias?.pointer)) }
         arguments += [.pointer(y.pointer), .float(Float(step.float("eps")))]

@@ -28,7 +28,8 @@ final class QuantizedLinearStep: DeviceStep {
             KernelEntry(
                 op: op, kernel: "cuda.\(op)",
                 refusal: refusal,
-                packing: { operand, query in packing(of: operand, bits: bits, group: query.int("group_size")) })
+                packing: { operand, query in packing(of: operand, bits: bits, group: query.int("group_size"))
+                })
         ) { step, context throws(ApusError) in try QuantizedLinearStep(step, context, bits: bits) }
         let few = StepKind(
             KernelEntry(op: "int\(bits)_gemv", kernel: "cuda.int\(bits)_gemv")
@@ -86,7 +87,9 @@ final class QuantizedLinearStep: DeviceStep {
         scales.element == .f32 && step.string("activations") != "f32" ? .f16 : scales.element
     }
 
-    private var usesCodes: Bool { x.element == .f32 && context.symbols.value(rowCount) <= PassKind.mostDecodeRows }
+    private var usesCodes: Bool {
+        x.element == .f32 && context.symbols.value(rowCount) <= PassKind.mostDecodeRows
+    }
 
     override var scratchBytes: Int {
         guard mostRows > PassKind.mostDecodeRows || x.element != .f32 else { return 0 }
@@ -104,7 +107,8 @@ final class QuantizedLinearStep: DeviceStep {
 
     private var macros: [String: String] {
         [
-            "G": "\(group)", "K": "\(k)", "SCALE": scales.element.kernelType, "HAS_ZEROS": zeros == nil ? "0" : "1",
+            "G": "\(group)", "K": "\(k)", "SCALE": scales.element.kernelType,
+            "HAS_ZEROS": zeros == nil ? "0" : "1",
         ]
     }
 
@@ -146,13 +150,15 @@ final class QuantizedLinearStep: DeviceStep {
             arguments += [.pointer(best.values), .pointer(best.indices)]
         }
         return KernelCall(
-            KernelUnit(bits == 4 ? "int4_groupwise_gemm" : "int8_linear", macros), name + (isHead ? "_gemv_head" : "_gemv"),
+            KernelUnit(bits == 4 ? "int4_groupwise_gemm" : "int8_linear", macros),
+            name + (isHead ? "_gemv_head" : "_gemv"),
             grid: .init(shape.grid), block: .init(shape.threads), sharedBytes: shape.sharedBytes, arguments)
     }
 
     /// Whether the result is the logits of a pass of few rows, whose largest are found on the way.
     private var isHead: Bool {
-        guard context.kind == .decode, let output = context.plan.outputs.first, !isGated, residual == nil else {
+        guard context.kind == .decode, let output = context.plan.outputs.first, !isGated, residual == nil
+        else {
             return false
         }
         return context.plan.root(of: output.tensor) == step.results[0]
@@ -160,7 +166,8 @@ final class QuantizedLinearStep: DeviceStep {
 
     /// Whether rows are so few that codes are best decoded for each tile of them.
     private func usesTiles(_ rows: Int) -> Bool {
-        (x.element == .f32 || x.element == .f16) && (rows <= QuantizedGemmShape.mostRows || !context.hasProducts)
+        (x.element == .f32 || x.element == .f16)
+            && (rows <= QuantizedGemmShape.mostRows || !context.hasProducts)
     }
 
     private func gemmShape(_ rows: Int) -> QuantizedGemmShape {
@@ -173,7 +180,8 @@ final class QuantizedLinearStep: DeviceStep {
         var macros = macros.merging(shape.macros) { $1 }
         macros.merge(
             [
-                "N": "\(n)", "OUT": y.element.kernelType, "VECTOR": "float", "HAS_BIAS": bias == nil ? "0" : "1",
+                "N": "\(n)", "OUT": y.element.kernelType, "VECTOR": "float",
+                "HAS_BIAS": bias == nil ? "0" : "1",
                 "HAS_RESIDUAL": residual == nil ? "0" : "1",
             ]) { $1 }
         return KernelCall(
@@ -260,9 +268,11 @@ struct QuantizedGemvShape {
         let flush = min(Self.paddedGroup(group), bits == 4 ? 64 : 32)
         let sums = 64 * inputBlocks / flush
         sharedBytes =
-            4 * (64 * columns * inputBlocks + 2 * rows * sums + max(rows, 2) * warps + 32 * warps * rows * parts)
+            4
+            * (64 * columns * inputBlocks + 2 * rows * sums + max(rows, 2) * warps + 32 * warps * rows * parts)
         macros = [
-            "THREADS": "\(threads)", "GRID": "\(grid)", "SPLIT": "\(warps)", "TILES": "1", "DEPTH": "\(depth)",
+            "THREADS": "\(threads)", "GRID": "\(grid)", "SPLIT": "\(warps)", "TILES": "1",
+            "DEPTH": "\(depth)",
             "X_BLOCKS": inputBlocks == blocks ? "0" : "\(inputBlocks)", "BLOCKS": isWide ? "1" : "2",
         ]
     }
@@ -287,7 +297,8 @@ struct QuantizedGemmShape {
         let stages = input == .f32 ? 2 : tile == 16 ? 6 : 4
         sharedBytes = stages * tile * 128
         macros = [
-            "M_TILE": "\(tile)", "SPLITS": "\(splits)", "INPUT": input.kernelType, "DEPTH": tile == 128 ? "2" : "4",
+            "M_TILE": "\(tile)", "SPLITS": "\(splits)", "INPUT": input.kernelType,
+            "DEPTH": tile == 128 ? "2" : "4",
             "BLOCKS": tile == 128 ? "1" : "2", "STAGES": "\(stages)",
         ]
     }

@@ -22,7 +22,8 @@ struct TileCodes: WeightPacking {
     func pack(
         _ source: UnsafeRawBufferPointer, _ type: TensorType, into destination: UnsafeMutableRawBufferPointer
     ) throws(ApusError) {
-        guard let shape = type.constantShape, let codes = source.baseAddress, let tiles = destination.baseAddress
+        guard let shape = type.constantShape, let codes = source.baseAddress,
+            let tiles = destination.baseAddress
         else { return }
         let isFitting = apus_cuda_pack_codes(
             codes.assumingMemoryBound(to: UInt8.self), shape[0], shape[1], group, Int32(bits), tiles)
@@ -44,7 +45,8 @@ struct TileGroups: WeightPacking {
     func pack(
         _ source: UnsafeRawBufferPointer, _ type: TensorType, into destination: UnsafeMutableRawBufferPointer
     ) throws(ApusError) {
-        guard let shape = type.constantShape, let rows = source.baseAddress, let tiles = destination.baseAddress
+        guard let shape = type.constantShape, let rows = source.baseAddress,
+            let tiles = destination.baseAddress
         else { return }
         apus_cuda_pack_groups(rows, type.element.byteCount, shape[0], shape[1], tiles)
     }

@@ -92,12 +92,14 @@ struct BenchmarkTable {
                     "Measuring batch \(setting.batch), \(setting.inputLength) + \(setting.outputLength) at depth "
                         + "\(setting.depth)", completed: 0, total: 1)
                 let bandwidth =
-                    try (model.backend as? CUDABackend)?.measureReadBandwidth() ?? machines[threads]?.readBandwidth
+                    try (model.backend as? CUDABackend)?.measureReadBandwidth() ?? machines[threads]?
+                    .readBandwidth
                     ?? .nan
                 let (times, profiles) = try time(model, setting, threads: threads, bandwidth)
                 append(
                     BenchmarkRow(
-                        model: name, device: model.engine?.origin.device ?? "cpu", precision: model.weightPrecision,
+                        model: name, device: model.engine?.origin.device ?? "cpu",
+                        precision: model.weightPrecision,
                         backend: variant.backend.rawValue, cache: variant.cacheName, setting: setting,
                         threads: model.backend == nil ? 1 : threads, times: times,
                         bytesPerStep: model.engine.flatMap { Self.bytesPerStep($0, setting) },

@@ -26,11 +26,13 @@ struct TraceFile {
             events.append(
                 .object([
                     ("name", .string(step.kernel)), ("cat", .string(step.op)), ("ph", .string("X")),
-                    ("pid", .int(0)), ("tid", .int(row)), ("ts", .double(start)), ("dur", .double(microseconds)),
+                    ("pid", .int(0)), ("tid", .int(row)), ("ts", .double(start)),
+                    ("dur", .double(microseconds)),
                     (
                         "args",
                         .object([
-                            ("result", .string(result?.name ?? "")), ("type", .string(result.map { "\($0.type)" } ?? "")),
+                            ("result", .string(result?.name ?? "")),
+                            ("type", .string(result.map { "\($0.type)" } ?? "")),
                         ])
                     ),
                 ]))
@@ -41,7 +43,8 @@ struct TraceFile {
     /// Writes the file.
     /// - Throws: `.io` that names the path.
     func write(to path: String) throws(ApusError) {
-        let text = JSONValue.object([("traceEvents", .array(events)), ("displayTimeUnit", .string("ns"))]).text()
+        let text = JSONValue.object([("traceEvents", .array(events)), ("displayTimeUnit", .string("ns"))])
+            .text()
         let file = try OutputFile(path: path, suffix: ".partial")
         var bytes = Array(text.utf8)
         try bytes.withUnsafeMutableBufferPointer { buffer throws(ApusError) in

@@ -104,7 +104,9 @@ struct BenchCommand: ParsableCommand {
         for count in threads?.values ?? [] { try Counts.checkThreads(count) }
         try check([iterations], "--iterations", least: 1)
         try check([warmup], "--warmup", least: 0)
-        guard trace == nil || profile else { throw ValidationError("--trace writes a profile: add --profile.") }
+        guard trace == nil || profile else {
+            throw ValidationError("--trace writes a profile: add --profile.")
+        }
     }
 
     func run() throws {

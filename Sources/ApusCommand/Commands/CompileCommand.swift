@@ -88,13 +88,15 @@ struct CompileCommand: ParsableCommand {
         guard let output, !dryRun else {
             let lowered = try Compiler.lower(
                 imported.graph, weights: imported.weights, info: imported.info, options: options.compile)
-            let report = DryRunReport(lowered, info: imported.info, sourceNodes: imported.graph.nodes.count,
+            let report = DryRunReport(
+                lowered, info: imported.info, sourceNodes: imported.graph.nodes.count,
                 backend: try backends.planningBackend())
             try ByteOutput.standardOutput.write(try report.text)
             passes.report(checker)
             return try ByteOutput.standardOutput.flush()
         }
-        let backend = try (backends.device?.device ?? .cpu).makeCompilingBackend(architectures: arch?.values.map(\.architecture) ?? [])
+        let backend = try (backends.device?.device ?? .cpu).makeCompilingBackend(
+            architectures: arch?.values.map(\.architecture) ?? [])
         let engine: Engine
         var files = try source.tokenizerFiles()
         if let refit {

@@ -40,7 +40,8 @@ struct DoctorCommand: ParsableCommand {
             } else {
                 let use =
                     library.search.library == .nvrtc
-                    ? "engines for GPUs cannot be compiled here" : "kernels of Apus multiply for prompts, slower"
+                    ? "engines for GPUs cannot be compiled here"
+                    : "kernels of Apus multiply for prompts, slower"
                 facts.append((name, "not found; \(use); looked in:"))
                 facts += library.search.tried.map { ("", $0) }
             }
@@ -51,17 +52,18 @@ struct DoctorCommand: ParsableCommand {
     /// The report, one fact a line.
     static func report(_ machine: Machine) -> String {
         let forced = "APUS_CPU chooses another"
-        let facts = [
-            ("apus", ApusTool.version),
-            ("processor", machine.processor),
-            ("features", machine.features),
-            ("kernels", machine.instructionSet),
-            ("available", machine.availableInstructionSets.joined(separator: ", ") + "; \(forced)"),
-            ("cores", "\(machine.physicalCores) physical, \(machine.threads) threads used"),
-            ("memory", Figures.bytes(machine.memoryBytes)),
-            ("huge pages", machine.hugePageStatus),
-            ("read bandwidth", "\(Figures.decimal(machine.readBandwidth / 1e9, 1)) GB/s"),
-        ] + cuda(machine.cuda)
+        let facts =
+            [
+                ("apus", ApusTool.version),
+                ("processor", machine.processor),
+                ("features", machine.features),
+                ("kernels", machine.instructionSet),
+                ("available", machine.availableInstructionSets.joined(separator: ", ") + "; \(forced)"),
+                ("cores", "\(machine.physicalCores) physical, \(machine.threads) threads used"),
+                ("memory", Figures.bytes(machine.memoryBytes)),
+                ("huge pages", machine.hugePageStatus),
+                ("read bandwidth", "\(Figures.decimal(machine.readBandwidth / 1e9, 1)) GB/s"),
+            ] + cuda(machine.cuda)
         return facts.map { name, value in
             name + String(repeating: " ", count: max(16 - name.count, 1)) + value
         }.joined(separator: "\n")

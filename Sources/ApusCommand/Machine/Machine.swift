@@ -53,7 +53,8 @@ struct Machine {
             ("huge_pages", hugePages.map { .string($0) } ?? .null),
             ("huge_pages_granted", grantsHugePages.map { .bool($0) } ?? .null),
             ("read_bandwidth_gigabytes_per_second", .double(readBandwidth / 1e9)),
-            ("gpus", .array(cuda.gpus.map { .string($0.description) })), ("cuda_driver", .string(cuda.driver)),
+            ("gpus", .array(cuda.gpus.map { .string($0.description) })),
+            ("cuda_driver", .string(cuda.driver)),
             (
                 "cuda_libraries",
                 .object(

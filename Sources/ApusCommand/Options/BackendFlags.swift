@@ -17,7 +17,8 @@ struct BackendFlags: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What computes: cpu, cuda or cuda:N (default: cpu, or what an engine is for).", valueName: "device"))
+            "What computes: cpu, cuda or cuda:N (default: cpu, or what an engine is for).",
+            valueName: "device"))
     var device: DeviceOption?
 
     @Option(
@@ -108,7 +109,8 @@ struct BackendFlags: ParsableArguments {
                 "--exact-activations: \(path) is an engine, whose kernels are chosen; compile the model with the flag"
             )
         }
-        let own = Variant(backend: kind, cache: place, kvCacheType: kvCacheType?.element, device: device?.device)
+        let own = Variant(
+            backend: kind, cache: place, kvCacheType: kvCacheType?.element, device: device?.device)
         let isConfirmed =
             backend.map { $0.values == [kind] } ?? true
             && cache.map { $0.values.isEmpty || $0.values == [place] } ?? true
@@ -165,7 +167,8 @@ struct Variant: Equatable, Sendable {
     ) -> LoadOptions {
         LoadOptions(
             precision: precision, kvCacheType: kvCacheType, backend: backend, cache: cache,
-            aliasKVCache: isAliased, exactActivations: isExact, device: device, threads: threads, batchSize: batchSize,
+            aliasKVCache: isAliased, exactActivations: isExact, device: device, threads: threads,
+            batchSize: batchSize,
             contextLength: contextLength)
     }
 }

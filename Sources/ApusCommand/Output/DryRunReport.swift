@@ -12,7 +12,8 @@ struct DryRunReport {
         guard let info = inspection.info else {
             throw ApusError(.invalidInput, "--dry-run is of a model: give --model or --config")
         }
-        self.init(try inspection.lowered(), info: info, sourceNodes: inspection.source.nodes.count,
+        self.init(
+            try inspection.lowered(), info: info, sourceNodes: inspection.source.nodes.count,
             backend: try inspection.command.backends.planningBackend())
     }
 

@@ -19,7 +19,9 @@ package protocol PlanDevice {
 
 extension PlanDevice {
     /// None: the device runs the plan itself.
-    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int { 0 }
+    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
+        0
+    }
 }
 
 /// A plan whose kernels know their pointers: a pass over all of them allocates nothing.
@@ -97,7 +99,9 @@ package struct PlanBinding {
     package init(
         _ engine: Engine, frame: Frame, limits: SessionLimits, on device: any PlanDevice,
         memory: PlanMemory? = nil, held: [Int: UnsafeMutableRawPointer] = [:],
-        input: (String, TensorType) throws(ApusError) -> UnsafeMutableRawPointer? = { _, _ throws(ApusError) in nil }
+        input: (String, TensorType) throws(ApusError) -> UnsafeMutableRawPointer? = {
+            _, _ throws(ApusError) in nil
+        }
     ) throws(ApusError) {
         self.engine = engine
         plan = engine.plan
@@ -129,7 +133,9 @@ package struct PlanBinding {
         }
         self.given = given
         symbols = try SymbolValues(engine.plan.symbols, limits: limits) { name in
-            (given[name] ?? frame.pointer(of: name)).map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) }
+            (given[name] ?? frame.pointer(of: name)).map {
+                UnsafePointer($0.assumingMemoryBound(to: Int32.self))
+            }
         }
         bounds = SizeBounds(engine.plan.symbols, limits: limits)
         extents = try PlanExtents(engine.plan, symbols)

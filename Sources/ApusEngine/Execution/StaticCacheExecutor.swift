@@ -51,7 +51,8 @@ package final class StaticCacheExecutor: ProfilingExecutor, TokenLoopExecutor {
         changesBuffers = caches.contains { $0.second != nil }
         memory = try PlanMemory(
             engine.plan, limits: passLimits,
-            held: Set(caches.filter { $0.second != nil }.map { engine.plan.root(of: $0.cache.output) }), on: device)
+            held: Set(caches.filter { $0.second != nil }.map { engine.plan.root(of: $0.cache.output) }),
+            on: device)
         isSwapped = Array(repeating: false, count: limits.batch)
         plans = Array(repeating: nil, count: 2 * limits.batch)
         logits = .allocate(capacity: limits.batch * vocabularySize)

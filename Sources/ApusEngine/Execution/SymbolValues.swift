@@ -101,7 +101,9 @@ package final class SymbolValues {
     package subscript(index: Int) -> Int { values[index] }
 
     /// The indices of the symbols of some names; what the plan does not declare is left out.
-    package func indices(of symbols: Set<String>) -> [Int] { names.indices.filter { symbols.contains(names[$0]) } }
+    package func indices(of symbols: Set<String>) -> [Int] {
+        names.indices.filter { symbols.contains(names[$0]) }
+    }
 
     /// Whether any value has changed since ``settle()``.
     package var hasChanged: Bool {
