@@ -19,6 +19,9 @@ for folder in Sources/*/; do
   grep -q "^$(basename "$folder"):" scripts/imports.txt || report "$folder is not in scripts/imports.txt"
 done
 
+# The sources of all kernels are carried as they are.
+scripts/embed-kernels.sh --check > /dev/null 2>&1 || report "Sources/CApusCUDA/kernels.c: run scripts/embed-kernels.sh"
+
 # 2. Files stay small enough to hold in the head; tables of Unicode or intrinsics may be listed here.
 while read -r lines file; do
   [ "$file" = total ] && continue

@@ -1,6 +1,7 @@
 import ApusEngine
 import ApusSupport
 import CApusCUDA
+import Dispatch
 import Synchronization
 
 #if canImport(Glibc)
@@ -77,12 +78,30 @@ final class CUDAWeights: @unchecked Sendable {
         memory = try CUDAMemory(
             device.driver.isNull ? 1 : store.buffer.byteCount, purpose: "weights", on: device)
         guard !device.driver.isNull else { return }
-        let (driver, functions) = (device.driver, device.driver.functions)
-        try driver.check(
-            functions.copy_in(memory.address, store.buffer.base, store.buffer.byteCount, nil),
-            "copying the weights")
-        try driver.check(functions.stream_synchronize(nil), "copying the weights")
+        // Copies from memory that is not pinned go through the driver's own, as fast as a thread moves bytes.
+        let (base, count) = (UInt(bitPattern: store.buffer.base), store.buffer.byteCount)
+        let part = (count / Self.copyingThreads + 4095) / 4096 * 4096
+        let address = memory.address
+        let failure = Mutex<ApusError?>(nil)
+        DispatchQueue.concurrentPerform(iterations: (count + part - 1) / max(part, 1)) { index in
+            do throws(ApusError) {
+                let stream = try CUDAStream(on: device)
+                let (driver, functions) = (device.driver, device.driver.functions)
+                let offset = index * part
+                try driver.check(
+                    functions.copy_in(
+                        address + UInt64(offset), UnsafeRawPointer(bitPattern: base + UInt(offset)),
+                        min(part, count - offset), stream.handle), "copying the weights")
+                try driver.check(functions.stream_synchronize(stream.handle), "copying the weights")
+            } catch {
+                failure.withLock { $0 = $0 ?? error }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
     }
+
+    /// Threads that copy weights to the device.
+    private static let copyingThreads = 8
 
     func address(of region: Int) -> UnsafeMutableRawPointer { memory.base + store.regions[region].offset }
 }
