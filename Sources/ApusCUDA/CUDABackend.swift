@@ -63,8 +63,16 @@ public final class CUDABackend: Backend {
     /// The plugin's kernel for GPUs.
     public func choose(_ plugin: any Plugin, for query: KernelQuery) -> KernelCatalog.Choice {
         guard let kernel = plugin.cuda else { return .none(reason: "plugin \(plugin.id) has no CUDA kernel") }
-        guard kernel.isNative, let entry = StepKind.pluginKinds[plugin.op.name]?.entry else {
-            return .none(reason: "plugin \(plugin.id): kernels of plugins are not compiled yet")
+        let entry: KernelEntry
+        if kernel.isNative {
+            guard let native = StepKind.pluginKinds[plugin.op.name]?.entry else {
+                return .none(reason: "plugin \(plugin.id): the backend has no kernel of its own for it")
+            }
+            entry = native
+        } else {
+            entry = KernelEntry(
+                op: plugin.op.name, kernel: "cuda.plugin.\(plugin.op.name)", inPlace: plugin.inPlace,
+                refusal: kernel.refusal)
         }
         if let reason = entry.refusal(query) { return .none(reason: "plugin \(plugin.id): \(reason)") }
         return .kernel(entry.specialised(for: query), operands: query.operands)

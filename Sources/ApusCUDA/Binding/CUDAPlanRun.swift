@@ -76,8 +76,13 @@ package final class CUDAPlanRun {
 
     /// What is compiled for `batch` sequences of `width` tokens.
     func units(batch: Int, width: Int) throws(ApusError) -> Set<KernelUnit> {
+        try outline(batch: batch, width: width).units
+    }
+
+    /// What the plan launches for `batch` sequences of `width` tokens.
+    func outline(batch: Int, width: Int) throws(ApusError) -> PassOutline {
         try load(batch: batch, width: width)
-        return try plan.outline().units
+        return try plan.outline()
     }
 
     /// Runs the plan for `batch` sequences of `width` tokens.

@@ -19,6 +19,9 @@ class DeviceStep {
     /// Symbols whose values the kernels read on the device, so that launches are the same whatever they are.
     var deviceSymbols: Set<String> { [] }
 
+    /// Whether its kernels wait by themselves for those before them, so that they may start early.
+    var mayOverlap: Bool { true }
+
     /// What is wrong with the data when a kernel reports a fault.
     var faultReason: String { "the data have no result" }
 

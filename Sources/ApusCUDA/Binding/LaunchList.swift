@@ -74,7 +74,7 @@ final class LaunchList {
                 case .kernel(let call):
                     let overlaps =
                         runtime.overlaps && kind == .decode && !(index == 0 && list.isEmpty)
-                        && context.plan.mayStartEarly(steps[index].step)
+                        && steps[index].mayOverlap && context.plan.mayStartEarly(steps[index].step)
                     list.append(
                         .kernel(
                             try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))

@@ -30,6 +30,9 @@ extension StepKind {
     /// - Throws: `.internal` for a kernel that the backend does not have.
     static func make(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) -> DeviceStep {
         guard let kind = byKernel[step.kernel] else {
+            if let plugin = step.plugin {
+                return try PluginStep(step, context, try context.plugins.plugin(plugin))
+            }
             throw ApusError(.internal, "the backend has no kernel '\(step.kernel)' for op '\(step.op)'")
         }
         return try kind.make(step, context)

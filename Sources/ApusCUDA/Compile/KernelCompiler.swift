@@ -42,7 +42,7 @@ final class KernelCompiler: @unchecked Sendable {
     /// - Returns: The cubin.
     /// - Throws: `.internal` with the compiler's messages: the kernels are Apus's own, or a plugin's.
     func compile(_ unit: KernelUnit, for architecture: CUDAArchitecture) throws(ApusError) -> [UInt8] {
-        guard let text = KernelSources.text(unit.source + ".cu") else {
+        guard let text = unit.text ?? KernelSources.text(unit.source + ".cu") else {
             throw ApusError(.internal, "there is no kernel source '\(unit.source).cu'")
         }
         return try compile(

@@ -8,10 +8,13 @@ struct KernelUnit: Sendable, Hashable {
     let source: String
     /// Macros and their values.
     let macros: [String: String]
+    /// The source of a plugin's kernels, whose name is the plugin's; nil for one of Apus.
+    let text: String?
 
-    init(_ source: String, _ macros: [String: String] = [:]) {
+    init(_ source: String, _ macros: [String: String] = [:], text: String? = nil) {
         self.source = source
         self.macros = macros
+        self.text = text
     }
 
     /// Source and macros as text, such as `gemv(K=896, N=1152)`.
