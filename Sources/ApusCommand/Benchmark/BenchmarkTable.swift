@@ -28,7 +28,9 @@ struct BenchmarkTable {
         } else {
             var table = MarkdownTable(BenchmarkRow.columns)
             for row in rows { table.append(row.cells) }
-            try output.write(machine.summary + "\n\n" + BenchmarkRow.formulae + "\n\n" + table.text)
+            try output.write(
+                machine.summary + Self.gpus(rows, machine) + "\n\n" + BenchmarkRow.formulae + "\n\n"
+                    + table.text)
             for profile in rows.flatMap(\.profiles) { try output.write("\n" + profile.text) }
         }
         try output.flush()
@@ -40,6 +42,14 @@ struct BenchmarkTable {
             }
         }
         try trace.write(to: path)
+    }
+
+    /// The GPUs that computed rows, with the bandwidth that was measured; empty if the processor computed all.
+    private static func gpus(_ rows: [BenchmarkRow], _ machine: Machine) -> String {
+        guard let row = rows.first(where: { $0.device == "cuda" }) else { return "" }
+        let names = machine.cuda.gpus.map { "cuda:\($0.ordinal) \($0.description)" }.joined(separator: "; ")
+        return "\n\(names); NVIDIA driver \(machine.cuda.driver); read bandwidth: "
+            + "\(Figures.decimal(row.bandwidth / 1e9, 0)) GB/s"
     }
 
     /// Settings in the order of the lists.
