@@ -72,6 +72,16 @@ extension CUDABackend {
         of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
         capacity: Int = 2048
     ) throws(ApusError) -> PassOutline {
+        let (bound, caches) = try bound(
+            plan, plugins, architecture, batch: batch, width: width, capacity: capacity)
+        return try withExtendedLifetime(caches) { () throws(ApusError) in try bound.outline() }
+    }
+
+    /// A plan bound to a GPU of an architecture that need not be there, with the inputs of a pass, and its caches.
+    static func bound(
+        _ plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
+        capacity: Int
+    ) throws(ApusError) -> (plan: CUDAPlan, caches: [any DeviceMemory]) {
         let runtime = CUDARuntime(CUDADevice(imitating: architecture))
         let device = CUDAPlanDevice(runtime: runtime)
         let limits = SessionLimits(batch: batch, chunk: width, capacity: capacity)
@@ -104,7 +114,7 @@ extension CUDABackend {
                 }
             }
         }
-        return try withExtendedLifetime(caches) { () throws(ApusError) in try bound.outline() }
+        return (bound, caches)
     }
 
     /// Weights of which nothing but places is there.

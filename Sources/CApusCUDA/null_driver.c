@@ -22,7 +22,6 @@ static apus_cu_result device_attribute(int *value, int attribute, apus_cu_device
     switch (attribute) {
     case APUS_CU_SHARED_BYTES_PER_BLOCK_OPTIN: *value = 232448; break;
     case APUS_CU_PROCESSOR_COUNT: *value = 132; break;
-    case APUS_CU_L2_BYTES: *value = 62914560; break;
     case APUS_CU_MAJOR: *value = 9; break;
     case APUS_CU_MINOR: *value = 0; break;
     default: return 1;
@@ -76,7 +75,6 @@ static apus_cu_result capture_end(apus_cu_stream stream, apus_cu_graph *graph) {
 static apus_cu_result graph_instantiate(apus_cu_graph_exec *exec, apus_cu_graph graph, unsigned long long flags) {
     return *exec = (apus_cu_graph_exec)&handle, APUS_CU_SUCCESS;
 }
-static apus_cu_result graph_upload(apus_cu_graph_exec exec, apus_cu_stream stream) { return APUS_CU_SUCCESS; }
 static apus_cu_result graph_launch(apus_cu_graph_exec exec, apus_cu_stream stream) { return APUS_CU_SUCCESS; }
 static apus_cu_result graph_exec_destroy(apus_cu_graph_exec exec) { return APUS_CU_SUCCESS; }
 static apus_cu_result graph_destroy(apus_cu_graph graph) { return APUS_CU_SUCCESS; }

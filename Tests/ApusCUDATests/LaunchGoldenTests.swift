@@ -76,6 +76,19 @@ import Testing
             try String(contentsOf: file, encoding: .utf8) == text, "RECORD=1 records what is launched now")
     }
 
+    /// A plan and its loop, which know each other, end with the executor that holds them, and free the device's memory.
+    @Test func plansThatLoopEnd() throws {
+        let (_, plan) = try Self.plan(Self.cases[0])
+        weak var held: CUDAPlan?
+        do {
+            let bound = try CUDABackend.bound(plan, .standard, .hopper, batch: 1, width: 1, capacity: 128)
+                .plan
+            #expect(bound.loop != nil)
+            held = bound
+        }
+        #expect(held == nil)
+    }
+
     /// One token more changes none of the launches that a token loop repeats.
     @Test(arguments: cases.filter { $0.backend != .sdpa })
     func decodeDoesNotFollowThePosition(_ test: Case) throws {

@@ -12,7 +12,8 @@ import CApusCUDA
 /// Decode steps that follow one another on the GPU: a graph of the launches of a pass, of the choice of the tokens and of
 /// the step forward, which the processor only launches again and again, some steps ahead of the tokens that it reads.
 final class CUDATokenLoop: PlanLoop {
-    private let plan: CUDAPlan
+    /// The plan holds the loop, and not the other way round: what is on the device ends with the plan.
+    private unowned let plan: CUDAPlan
     private let lists: [LaunchList]
     private let runtime: CUDARuntime
     private let frame: Frame
@@ -84,7 +85,9 @@ final class CUDATokenLoop: PlanLoop {
         guard let list = list(batch), list.isSteadyInLoops, batch <= limits.batch else { return false }
         // All parts of all rows that are drawn meet at barriers.
         let canDraw =
-            batch * SamplingMemory.slices <= runtime.device.processorCount
+            (batch * SamplingMemory.slices <= runtime.device.processorCount
+                && vocabularySize <= SamplingMemory.mostTokens)
+
             || request.choices.allSatisfy(\.isGreedy)
         return canDraw && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }
@@ -282,6 +285,8 @@ final class SamplingMemory {
 
     /// Blocks of a row.
     static let slices = 32
+    /// Logits that the blocks of a row hold in shared memory.
+    static let mostTokens = 9600 * slices
     private static let bins = 2048
     private var scratchBytes: Int { 8 * (2 + 2 * Self.slices + 6 * Self.bins) * rows }
     private var optionBytes: Int { 4 * 8 * rows }

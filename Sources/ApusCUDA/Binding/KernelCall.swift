@@ -14,22 +14,19 @@ struct KernelCall {
     let block: CUDALaunch.Size
     /// Bytes of dynamic shared memory of a block.
     let sharedBytes: Int
-    /// Blocks of a cluster; nil for none.
-    let cluster: CUDALaunch.Size?
     /// What the function takes, in order.
     let arguments: [KernelArgument]
 
     init(
         _ unit: KernelUnit, _ function: String, grid: CUDALaunch.Size, block: CUDALaunch.Size,
         sharedBytes: Int = 0,
-        cluster: CUDALaunch.Size? = nil, _ arguments: [KernelArgument]
+        _ arguments: [KernelArgument]
     ) {
         self.unit = unit
         self.function = function
         self.grid = grid
         self.block = block
         self.sharedBytes = sharedBytes
-        self.cluster = cluster
         self.arguments = arguments
     }
 }
@@ -119,18 +116,11 @@ final class PreparedCall {
             pointers[index] = storage + offset
             offset += (argument.byteCount + 7) / 8 * 8
         }
-        attributes = .allocate(capacity: 2)
-        attributes.initialize(repeating: apus_cu_launch_attribute(), count: 2)
+        attributes = .allocate(capacity: 1)
+        attributes.initialize(repeating: apus_cu_launch_attribute(), count: 1)
         if overlaps, device.capability.major >= 9 {
             attributes[attributeCount].id = Int32(APUS_CU_LAUNCH_PROGRAMMATIC)
             attributes[attributeCount].value.flag = 1
-            attributeCount += 1
-        }
-        if let cluster = call.cluster {
-            attributes[attributeCount].id = Int32(APUS_CU_LAUNCH_CLUSTER)
-            attributes[attributeCount].value.cluster.x = UInt32(cluster.x)
-            attributes[attributeCount].value.cluster.y = UInt32(cluster.y)
-            attributes[attributeCount].value.cluster.z = UInt32(cluster.z)
             attributeCount += 1
         }
     }

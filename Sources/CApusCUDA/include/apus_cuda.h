@@ -30,7 +30,6 @@ enum {
     APUS_CU_SUCCESS = 0,
     APUS_CU_OUT_OF_MEMORY = 2,
     APUS_CU_NO_DEVICE = 100,
-    APUS_CU_NOT_FOUND = 500,
     APUS_CU_NOT_READY = 600,
 };
 
@@ -38,7 +37,6 @@ enum {
 enum {
     APUS_CU_SHARED_BYTES_PER_BLOCK_OPTIN = 97,
     APUS_CU_PROCESSOR_COUNT = 16,
-    APUS_CU_L2_BYTES = 38,
     APUS_CU_MAJOR = 75,
     APUS_CU_MINOR = 76,
 };
@@ -46,8 +44,8 @@ enum {
 /// Attribute of a function: bytes of dynamic shared memory that a launch may ask for.
 enum { APUS_CU_FUNCTION_DYNAMIC_SHARED_BYTES = 8 };
 
-/// Identifiers of launch attributes.
-enum { APUS_CU_LAUNCH_CLUSTER = 4, APUS_CU_LAUNCH_PROGRAMMATIC = 6 };
+/// Identifier of the launch attribute that lets a kernel start before the one before it has ended.
+enum { APUS_CU_LAUNCH_PROGRAMMATIC = 6 };
 
 /// One attribute of a launch: an identifier, and a value of up to 64 bytes.
 typedef struct {
@@ -56,9 +54,6 @@ typedef struct {
     union {
         char bytes[64];
         int flag;
-        struct {
-            unsigned x, y, z;
-        } cluster;
     } value;
 } apus_cu_launch_attribute;
 
@@ -102,7 +97,6 @@ typedef struct {
     F(capture_end, cuStreamEndCapture, (apus_cu_stream stream, apus_cu_graph *graph))                             \
     F(graph_instantiate, cuGraphInstantiateWithFlags,                                                             \
       (apus_cu_graph_exec * exec, apus_cu_graph graph, unsigned long long flags))                                 \
-    F(graph_upload, cuGraphUpload, (apus_cu_graph_exec exec, apus_cu_stream stream))                              \
     F(graph_launch, cuGraphLaunch, (apus_cu_graph_exec exec, apus_cu_stream stream))                              \
     F(graph_exec_destroy, cuGraphExecDestroy, (apus_cu_graph_exec exec))                                          \
     F(graph_destroy, cuGraphDestroy, (apus_cu_graph graph))                                                       \
