@@ -58,7 +58,10 @@ import Testing
         ("another reader of k", [("return %y,", "return %y, %k4,")], "rotary embedding of its own"),
         ("k does not turn", [("kv_update(%k, %k4)", "kv_update(%k, %k3)")], "rotary embedding of its own"),
         ("angles that differ", [("rope(%k3, %c, %s)", "rope(%k3, %s, %c)")], "different angles"),
-        ("rows at another place", [("kv_update(%v, %v3) {start = P}", "kv_update(%v, %v3) {start = 0}")], "cache"),
+        (
+            "rows at another place", [("kv_update(%v, %v3) {start = P}", "kv_update(%v, %v3) {start = 0}")],
+            "cache"
+        ),
         ("all keys are visible", [("is_causal = true", "is_causal = false")], "not simply causal"),
         (
             "a mask",
@@ -70,7 +73,10 @@ import Testing
         (
             "keys from the start on only",
             [
-                ("%k6 = slice(%k5) {dim = 2, start = 0, end = P + S}", "%k6 = slice(%k5) {dim = 2, start = 1, end = P + S + 1}")
+                (
+                    "%k6 = slice(%k5) {dim = 2, start = 0, end = P + S}",
+                    "%k6 = slice(%k5) {dim = 2, start = 1, end = P + S + 1}"
+                )
             ], "not the cache up to the new rows"
         ),
         (
@@ -118,7 +124,8 @@ import Testing
             try edited(
                 layer,
                 [
-                    ("%q0 = ", "%w = exp(%nq) : f32[32]\n  %q0 = "), ("rms_norm(%q1, %nq)", "rms_norm(%q1, %w)"),
+                    ("%q0 = ", "%w = exp(%nq) : f32[32]\n  %q0 = "),
+                    ("rms_norm(%q1, %nq)", "rms_norm(%q1, %w)"),
                 ]))
         #expect(!fused.ops.contains("static_attention"))
         #expect(fused.notes.contains { $0.contains("computed") }, "\(fused.notes)")
@@ -133,11 +140,15 @@ import Testing
             "a mask that is given",
             [
                 ("%start: i64[1],", "%start: i64[1], %m: f32[S, P + S],"),
-                ("%m = causal_mask() {queries = S, keys = P + S, offset = P, window = 0} : f32[S, P + S]\n  ", ""),
+                (
+                    "%m = causal_mask() {queries = S, keys = P + S, offset = P, window = 0} : f32[S, P + S]\n  ",
+                    ""
+                ),
             ], "not computed as a causal one"
         ),
         (
-            "no mask", [("%s2 = add(%s1, %m) : f32[B, 6, S, P + S]\n  ", ""), ("softmax(%s2)", "softmax(%s1)")],
+            "no mask",
+            [("%s2 = add(%s1, %m) : f32[B, 6, S, P + S]\n  ", ""), ("softmax(%s2)", "softmax(%s1)")],
             "no mask"
         ),
         (
@@ -156,7 +167,9 @@ import Testing
         let test = Self.writtenOut[index]
         let layer = GraphCase.DecodeLayer { $0.isWrittenOut = true }.pass(test.name, starts: [0])
         let fused = try fused(kind, try edited(layer, test.edits))
-        #expect(fused.ops.contains("softmax") && !fused.ops.contains { $0.hasSuffix("attention") }, "\(test.name)")
+        #expect(
+            fused.ops.contains("softmax") && !fused.ops.contains { $0.hasSuffix("attention") }, "\(test.name)"
+        )
         #expect(fused.notes.contains { $0.contains(test.reason) }, "\(test.name): \(fused.notes)")
     }
 

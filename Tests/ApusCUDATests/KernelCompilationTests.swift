@@ -104,9 +104,9 @@ import Testing
         for test in GraphCase.decodeLayers.prefix(architecture == .hopper ? .max : 4) where test.width == 1 {
             let engine = try Compiler.compile(
                 asItStands: Graph(parsing: test.text), weights: NoWeights(), backend: backend)
-            let plan = engine.plan
-            units.formUnion(
-                try CUDABackend.outline(of: plan, PluginRegistry(), architecture, batch: 2, width: 1).units)
+            let run = try CUDAPlanRun(
+                engine, limits: SessionLimits(batch: 2, chunk: 1, capacity: 640), on: backend)
+            units.formUnion(try run.units(batch: 2, width: 1))
         }
         #expect(!units.isEmpty && units.allSatisfy { $0.source == "attention_decode" })
         try await compile(units.sorted { $0.id < $1.id }, for: architecture)

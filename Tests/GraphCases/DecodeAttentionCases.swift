@@ -37,7 +37,9 @@ extension GraphCase {
                 "%\(name)1 = view(%\(name)0) {shape = [B, S, \(count), \(size)]} : \(tokens)",
             ]
             let isNormed = isNormed && isTurned
-            if isNormed { lines.append("%\(name)2 = rms_norm(%\(name)1, %n\(name)) {eps = 1e-6} : \(tokens)") }
+            if isNormed {
+                lines.append("%\(name)2 = rms_norm(%\(name)1, %n\(name)) {eps = 1e-6} : \(tokens)")
+            }
             lines.append(
                 "%\(name)3 = transpose(%\(name)\(isNormed ? 2 : 1)) {dim0 = 1, dim1 = 2} : \(heads)")
             if isTurned { lines.append("%\(name)4 = rope(%\(name)3, %c, %s) : \(heads)") }
@@ -123,7 +125,8 @@ extension GraphCase {
             "written-out layer of a step in a window", starts: [300, 2]),
         DecodeLayer { ($0.isWrittenOut, $0.kvHeads) = (true, 6) }.pass(
             "written-out layer of a step, no groups", starts: [100, 101]),
-        DecodeLayer { $0.isWrittenOut = true }.pass("written-out layer of a prompt", width: 70, starts: [0, 0]),
+        DecodeLayer { $0.isWrittenOut = true }.pass(
+            "written-out layer of a prompt", width: 70, starts: [0, 0]),
         DecodeLayer { ($0.isWrittenOut, $0.cache) = (true, "f16") }.pass(
             "written-out layer of a chunk, f16", width: 33, starts: [77, 400]),
         DecodeLayer { ($0.isWrittenOut, $0.window) = (true, 9) }.pass(

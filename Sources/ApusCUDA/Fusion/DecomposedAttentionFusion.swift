@@ -29,7 +29,8 @@ enum DecomposedAttentionFusion {
     private static func dropMasks(_ draft: inout PlanDraft) {
         let uses = PlanUses(draft.positioned)
         for (position, step) in draft.steps.enumerated() {
-            guard let step, step.op == "causal_mask", let mask = step.results.first, uses.readers[mask].isEmpty,
+            guard let step, step.op == "causal_mask", let mask = step.results.first,
+                uses.readers[mask].isEmpty,
                 !uses.isOutput[mask]
             else { continue }
             draft.steps[position] = nil
@@ -77,7 +78,8 @@ private struct Match {
             let hiding = sides[1 - side]
         else { return nil }
         try FusionRefusal.require(
-            maker(of: unmasked, "matmul") != nil, "its scores are capped by a number that the plan does not tell")
+            maker(of: unmasked, "matmul") != nil,
+            "its scores are capped by a number that the plan does not tell")
         guard let product = maker(of: unmasked, "matmul"), let rows = product.step.operands[0],
             let columns = product.step.operands[1]
         else { return nil }
@@ -85,14 +87,16 @@ private struct Match {
             throw FusionRefusal("its mask is not computed as a causal one")
         }
         let soft = step.results[0]
-        guard uses.readers[soft].count == 1, let place = uses.readers[soft].first, let last = draft.steps[place],
+        guard uses.readers[soft].count == 1, let place = uses.readers[soft].first,
+            let last = draft.steps[place],
             last.op == "matmul", let weights = last.operands[0], draft.wholeRoot(weights) == soft,
             let values = last.operands[1]
         else { throw FusionRefusal("its weights are not only multiplied with values") }
         result = last.results[0]
         for tensor in [product.root, masked.root, soft] {
             try FusionRefusal.require(
-                uses.readers[tensor].count == 1 && !uses.isOutput[tensor], "what lies between its steps is read")
+                uses.readers[tensor].count == 1 && !uses.isOutput[tensor],
+                "what lies between its steps is read")
         }
 
         // Sizes: scores [B, H, S, T], keys and values [B, Hkv, T, D].
@@ -104,7 +108,8 @@ private struct Match {
         shape = [all[0], all[1], all[2], keys[3]]
         let grouped = [all[0], keys[1], Dimension(heads / kvHeads) * all[2], keys[3]]
         let isExpected =
-            (dim == 3 || dim == -1) && tensors[soft].type.shape == all && keys[0] == all[0] && keys[2] == all[3]
+            (dim == 3 || dim == -1) && tensors[soft].type.shape == all && keys[0] == all[0]
+            && keys[2] == all[3]
             && tensors[columns].type.shape == [all[0], keys[1], keys[3], keys[2]]
             && tensors[rows].type.shape == grouped && tensors[result].type.shape == grouped
             && tensors[result].layout == .dense(grouped) && tensors[result].storage == .activation
@@ -149,7 +154,8 @@ private struct Match {
         of result: Int, _ shape: [Dimension], _ draft: PlanDraft, _ uses: PlanUses
     ) -> (position: Int, result: Int)? {
         let tokens = [shape[0], shape[2], shape[1], shape[3]]
-        guard uses.readers[result].count == 1, !uses.isOutput[result], let position = uses.readers[result].first,
+        guard uses.readers[result].count == 1, !uses.isOutput[result],
+            let position = uses.readers[result].first,
             let step = draft.steps[position], step.op == "copy", let x = step.operands[0]
         else { return nil }
         let (from, to) = (draft.tensors[x], draft.tensors[step.results[0]])

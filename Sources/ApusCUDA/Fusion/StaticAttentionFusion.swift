@@ -213,7 +213,8 @@ struct StaticAttentionMatcher {
         else { throw Refusal("the norm of q or k is not over its heads") }
         // Kernels read it before they wait for what the pass computes.
         try Refusal.require(
-            draft.tensors[draft.root(weight)].storage != .activation, "the norm of q or k has a computed weight")
+            draft.tensors[draft.root(weight)].storage != .activation,
+            "the norm of q or k has a computed weight")
         var (source, taken) = (x, [norm.position])
         // What the copy brought side by side is read where it was.
         if let copy = maker(of: x, "copy"), let from = copy.step.operands[0], type(from) == type(x) {

@@ -75,7 +75,8 @@ final class StaticAttentionStep: DeviceStep {
             norms: norms.map { (UnsafeRawPointer($0.q.pointer), UnsafeRawPointer($0.k.pointer)) },
             epsilon: Float(step.float("eps")), factor: factor.map { UnsafeRawPointer($0.pointer) },
             length: (start.address, 0, 1), capacity: keys.size(2),
-            fault: (UnsafeRawPointer(context.fault), positions.first ?? 0), out: out.pointer, outElement: out.element)
+            fault: (UnsafeRawPointer(context.fault), positions.first ?? 0), out: out.pointer,
+            outElement: out.element)
         return [
             .kernel(
                 shape.call(newest, batch: batch, scratch: context.scratch(), counters: counters, context))
