@@ -84,6 +84,11 @@ public final class CUDABackend: Backend {
         _ destinationType: ElementType, count: Int
     ) { host.convert(source, sourceType, destination, destinationType, count: count) }
 
+    /// Pinned memory through which weights reach the GPU while they are read.
+    public func receiveWeights(byteCount: Int) throws(ApusError) -> (any WeightReceiver)? {
+        runtime.device.driver.isNull ? nil : try WeightUpload(byteCount, on: runtime.device)
+    }
+
     /// Prepares an engine to run on the GPU.
     public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
         guard !runtime.device.driver.isNull else {

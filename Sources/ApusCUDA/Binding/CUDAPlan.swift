@@ -19,7 +19,9 @@ final class CUDAPlan: RunnablePlan {
     private let outputBytes: Size?
     private let outputTensor: Int
     private var isSized = false
+    private var hasRun = false
     private var tokenLoop: CUDATokenLoop?
+    private(set) var warnings: [String] = []
     var profile: StepProfile?
 
     init(_ binding: PlanBinding, _ runtime: CUDARuntime) throws(ApusError) {
@@ -28,11 +30,12 @@ final class CUDAPlan: RunnablePlan {
         let device = runtime.device
         runtime.kernels.add(binding.engine.kernels)
         let weights = try runtime.weights(of: binding.engine.weights)
+        let regions = binding.engine.weights.regions
         self.weights = weights
         func addresses(_ binding: PlanBinding) -> [UnsafeMutableRawPointer] {
             binding.places.map { place in
                 switch place {
-                case .weight(let region): weights.address(of: region)
+                case .weight(let region): weights.memory.base + regions[region].offset
                 case .address(let address): address
                 }
             }
@@ -68,10 +71,15 @@ final class CUDAPlan: RunnablePlan {
     /// The token loop, made when it is first asked for.
     var loop: (any PlanLoop)? {
         if let tokenLoop { return tokenLoop }
-        guard let output = plan.outputs.first,
+        guard warnings.isEmpty, let output = plan.outputs.first,
             let size = plan.tensors[output.tensor].type.shape.last?.constant
         else { return nil }
-        tokenLoop = try? CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
+        do throws(ApusError) {
+            tokenLoop = try CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
+        } catch {
+            warnings.append(
+                "the GPU decodes token by token, not in a loop of its own, which is slower: \(error.message)")
+        }
         return tokenLoop
     }
 
@@ -126,6 +134,14 @@ final class CUDAPlan: RunnablePlan {
     }
 
     func run() throws(ApusError) {
+        guard hasRun else {
+            hasRun = true
+            return try PhaseTimes.measure("first pass") { () throws(ApusError) in try runPass() }
+        }
+        try runPass()
+    }
+
+    private func runPass() throws(ApusError) {
         let device = runtime.device
         try device.activate()
         try updateSizes()

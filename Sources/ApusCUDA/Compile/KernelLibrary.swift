@@ -31,6 +31,21 @@ final class KernelLibrary: @unchecked Sendable {
         }
     }
 
+    /// Compiles what no engine brought, several units at a time.
+    /// - Throws: `.notFound` without NVRTC.
+    func compileMissing(_ units: Set<KernelUnit>) throws(ApusError) {
+        guard !device.driver.isNull else { return }
+        let missing = state.withLock { state in
+            units.filter { state.modules[$0.id] == nil && state.cubins[$0.id] == nil }
+        }
+        guard !missing.isEmpty else { return }
+        let targets = missing.map { KernelCompiler.Target(unit: $0, architecture: device.architecture) }
+        let images = try KernelCompiler.system().compile(targets)
+        state.withLock { state in
+            for (target, image) in zip(targets, images) { state.cubins[target.unit.id] = image }
+        }
+    }
+
     /// A function of a unit, ready to be launched.
     /// - Throws: `.notFound` without NVRTC for a unit that no engine brought.
     func function(_ unit: KernelUnit, _ name: String, sharedBytes: Int) throws(ApusError) -> CUDAFunction {
