@@ -16,10 +16,16 @@ extension CUDABackend {
             targets += try Self.units(of: plan, plugins, architecture).sorted { $0.id < $1.id }
                 .map { KernelCompiler.Target(unit: $0, architecture: architecture) }
         }
-        for (target, image) in zip(targets, try KernelCompiler.system().compile(targets)) {
+        let images = try PhaseTimes.measure("compiling kernels") { () throws(ApusError) in
+            try KernelCompiler.system().compile(targets)
+        }
+        for (target, image) in zip(targets, images) {
             store.add(image, target.unit.id, for: target.architecture.description)
         }
-        if let algorithms = try timeProducts(of: plan, plugins) {
+        let algorithms = try PhaseTimes.measure("timing products") { () throws(ApusError) in
+            try timeProducts(of: plan, plugins)
+        }
+        if let algorithms {
             store.add(algorithms, for: runtime.device.architecture.description)
         }
         return store

@@ -38,8 +38,13 @@ public protocol Backend: Sendable {
         _ destinationType: ElementType, count: Int)
 
     /// What takes the weights of an engine file straight to the device; nil where kernels read the processor's memory.
+    /// - Parameters:
+    ///   - engine: What the weights are of: the device may begin to prepare it.
+    ///   - byteCount: Size of all weights.
     /// - Throws: `.outOfMemory`.
-    func receiveWeights(byteCount: Int) throws(ApusError) -> (any WeightReceiver)?
+    func receiveWeights(of engine: EngineBlueprint, byteCount: Int) throws(ApusError) -> (
+        any WeightReceiver
+    )?
 
     /// Prepares an engine to run: plans buffers, allocates KV caches, binds every kernel to its pointers.
     /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend, `.notFound` if it needs
@@ -57,7 +62,9 @@ extension Backend {
     ) throws(ApusError) -> KernelStore { KernelStore() }
 
     /// None: kernels read the processor's memory.
-    public func receiveWeights(byteCount: Int) throws(ApusError) -> (any WeightReceiver)? { nil }
+    public func receiveWeights(
+        of engine: EngineBlueprint, byteCount: Int
+    ) throws(ApusError) -> (any WeightReceiver)? { nil }
 
     /// None: every step is a launch.
     public func launches(

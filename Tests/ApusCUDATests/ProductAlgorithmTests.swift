@@ -48,7 +48,7 @@ import Testing
         let counts = ProductProblem.rowCounts
         #expect(counts == counts.sorted() && Set(counts).count == counts.count)
         let stored = try #require(found(store(rows: counts)))
-        for rows in 1...(3 * counts[counts.count - 1]) {
+        for rows in Array(1...600) + [1023, 1024, 1025, 4096, 4097, 131_072] {
             let taken = try #require(stored.algorithm(for: try product(rows: rows)))
             #expect(Int(taken.words.0) == counts.filter { $0 >= rows }.min() ?? counts[counts.count - 1])
         }
@@ -89,7 +89,8 @@ import Testing
                 "768×256", "256×512", "1024×256", "1000×256",
             ])
         for (problem, rows) in problems {
-            #expect(problem.n == 1000 ? rows == [1, 8, 16, 32, 64] : rows.first == 8 && rows.last == 4096)
+            // Behind its attention the last layer goes on with the last tokens alone.
+            #expect(rows.first == (problem.n == 768 ? 8 : 1) && rows.last == (problem.n == 1000 ? 64 : 4096))
         }
     }
 

@@ -44,11 +44,15 @@ final class CUDAPlan: RunnablePlan {
         shared = try DeviceScratch(rows: binding.limits.batch, on: device)
         var lists: [LaunchList] = []
         for kind in PassKind.allCases {
-            let plan = kind.fused(binding.plan)
-            let buffers = try BufferPlan(plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
-            let own = PlanBinding(binding, plan: plan, buffers: buffers)
-            let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
-            lists.append(LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime))
+            let list = try PhaseTimes.measure("plan of \(kind)") { [shared] () throws(ApusError) in
+                let plan = kind.fused(binding.plan)
+                let buffers = try BufferPlan(
+                    plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
+                let own = PlanBinding(binding, plan: plan, buffers: buffers)
+                let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
+                return LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime)
+            }
+            lists.append(list)
         }
         self.lists = lists
         try shared.reserve(lists.flatMap(\.steps).reduce(0) { max($0, $1.scratchBytes) })

@@ -74,17 +74,21 @@ final class LaunchList {
             isFresh = true
             fresh.append((index, try steps[index].work()))
         }
-        try runtime.kernels.compileMissing(
-            Set(
-                fresh.flatMap(\.work).compactMap { work in
-                    if case .kernel(let call) = work { call.unit } else { nil }
-                }))
         guard isFresh else { return false }
         try PhaseTimes.measure("launches of \(kind)") { () throws(ApusError) in try prepare(fresh) }
         return true
     }
 
     private func prepare(_ fresh: [(index: Int, work: [DeviceWork])]) throws(ApusError) {
+        let calls = fresh.flatMap(\.work).compactMap { work in
+            if case .kernel(let call) = work { call } else { nil }
+        }
+        try PhaseTimes.measure("kernels of \(kind)") { () throws(ApusError) in
+            try runtime.kernels.prepare(Set(calls.map(\.unit)))
+            for call in calls {
+                _ = try runtime.kernels.function(call.unit, call.function, sharedBytes: call.sharedBytes)
+            }
+        }
         for (index, work) in fresh {
             var list: [Prepared] = []
             for work in work {

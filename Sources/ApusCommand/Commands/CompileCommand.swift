@@ -130,6 +130,12 @@ struct CompileCommand: ParsableCommand {
             "read in \(Figures.duration(seconds: seconds[0])), \(verb) in \(Figures.duration(seconds: seconds[1])), "
                 + "written in \(Figures.duration(seconds: seconds[2])), peak memory "
                 + Figures.bytes(ProcessMemory.peakBytes()))
+        let parts = PhaseTimes.all.filter { ["compiling kernels", "timing products"].contains($0.name) }
+        if !parts.isEmpty {
+            try standardOutput.line(
+                parts.map { "\($0.name) took \(Figures.duration(seconds: $0.end - $0.start))" }.joined(
+                    separator: ", "))
+        }
         try standardOutput.flush()
     }
 }

@@ -181,7 +181,7 @@ public final class EngineFile: Sendable {
         let section = try Self.section(EngineSection.weights, file, header)
         let reader = SectionReader(file: file, section: section)
         let store: WeightStore
-        if let receiver = try backend.receiveWeights(byteCount: section.byteCount) {
+        if let receiver = try backend.receiveWeights(of: blueprint, byteCount: section.byteCount) {
             let weights = try PhaseTimes.measure("weights") { () throws(ApusError) in
                 try reader.read(into: receiver, progress: progress)
             }
