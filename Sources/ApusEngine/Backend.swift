@@ -35,6 +35,15 @@ public protocol Backend: Sendable {
         _ source: UnsafeRawPointer, _ sourceType: ElementType, _ destination: UnsafeMutableRawPointer,
         _ destinationType: ElementType, count: Int)
 
+    /// What takes the weights of an engine file straight to the device; nil where kernels read the processor's memory.
+    /// - Parameters:
+    ///   - engine: What the weights are of: the device may begin to prepare it.
+    ///   - byteCount: Size of all weights.
+    /// - Throws: `.outOfMemory`.
+    func receiveWeights(of engine: EngineBlueprint, byteCount: Int) throws(ApusError) -> (
+        any WeightReceiver
+    )?
+
     /// Prepares an engine to run: plans buffers, allocates KV caches, binds every kernel to its pointers.
     /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend, `.notFound` if it needs
     ///   a plugin that ``Engine/plugins`` lacks.
@@ -49,6 +58,11 @@ extension Backend {
     public func compileKernels(
         for plan: Plan, _ plugins: PluginRegistry
     ) throws(ApusError) -> KernelStore { KernelStore() }
+
+    /// None: kernels read the processor's memory.
+    public func receiveWeights(
+        of engine: EngineBlueprint, byteCount: Int
+    ) throws(ApusError) -> (any WeightReceiver)? { nil }
 
     /// None: every step is a launch.
     public func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing] { [] }
@@ -84,6 +98,9 @@ public protocol Executor: AnyObject {
     /// Bytes held for activations and KV caches.
     var workingBytes: Int { get }
 
+    /// What a user should hear of though nothing failed, of the passes so far.
+    var warnings: [String] { get }
+
     /// The logits of all tokens of the last pass, [batch, width, V], those of padding without meaning.
     ///
     /// Nil where the engine computes those of the last tokens only, and where rows were not computed together. Valid
@@ -107,6 +124,9 @@ public protocol Executor: AnyObject {
 }
 
 extension Executor {
+    /// None.
+    public var warnings: [String] { [] }
+
     /// None.
     public var tokenLogits: UnsafeBufferPointer<Float>? { nil }
 }

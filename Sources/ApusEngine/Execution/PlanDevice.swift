@@ -30,6 +30,8 @@ package protocol RunnablePlan: AnyObject {
     var plan: Plan { get }
     /// Decode steps without the processor between them; nil where there is no such thing.
     var loop: (any PlanLoop)? { get }
+    /// What a user should hear of though nothing failed.
+    var warnings: [String] { get }
     /// Bytes held beside activations and caches.
     var scratchBytes: Int { get }
     /// Where the times of steps go; nil while nobody asks.
@@ -46,6 +48,8 @@ package protocol RunnablePlan: AnyObject {
 extension RunnablePlan {
     /// None.
     package var loop: (any PlanLoop)? { nil }
+    /// None.
+    package var warnings: [String] { [] }
 }
 
 /// Decode steps of a plan that a device runs by itself.
