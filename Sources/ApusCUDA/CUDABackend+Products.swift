@@ -3,6 +3,14 @@ import ApusGraph
 import ApusSupport
 
 extension CUDABackend {
+    /// What decides, beside the plan, what an engine carries that is compiled on a GPU: the GPU and its library of products.
+    public static func buildMachine(device ordinal: Int) -> String {
+        // Starting the driver and opening the library each take a while.
+        let library = Background { () throws(ApusError) in try CUBLASLt.system().name }
+        let gpu = try? CUDADevice.identity(ordinal, driver: try CUDADriver.system())
+        return "\(gpu ?? "no GPU"), \((try? library.get()) ?? "no cuBLASLt")"
+    }
+
     /// Times the products that passes over prompts of a plan have, for numbers of rows up to ``promptChunk``.
     /// - Returns: The fastest algorithms; nil where nothing can be timed, without the GPU or without cuBLASLt.
     func timeProducts(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> ProductAlgorithms? {

@@ -32,8 +32,10 @@ final class CUDARuntime: @unchecked Sendable {
             : Background { () throws(ApusError) in
                 _ = try CUBLASLt.system()
                 try device.activate()
-                return try PhaseTimes.measure("handle of cuBLASLt") { () throws(ApusError) in
-                    try ProductLibrary(device)
+                return try PhaseTimes.measure("starting cuBLASLt") { () throws(ApusError) in
+                    let library = try ProductLibrary(device)
+                    library.warmUp()
+                    return library
                 }
             }
     }
