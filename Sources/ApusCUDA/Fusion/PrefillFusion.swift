@@ -6,11 +6,12 @@ import ApusGraph
 ///     add_rms_norm(x, linear(a, w)) → linear(a, w, residual: x), rms_norm
 ///
 /// and what only products read is written in the type of their weights, which rounds it once, where the product would.
-/// Before that, ``DecomposedAttentionFusion``.
+/// Before that, ``DecomposedAttentionFusion`` and ``StaticAttentionFusion``.
 enum PrefillFusion {
     static func fused(_ plan: Plan) -> PlanDraft {
         var draft = PlanDraft(plan)
         DecomposedAttentionFusion.apply(to: &draft)
+        StaticAttentionFusion.apply(to: &draft)
         DecodeFusion.addResiduals(&draft, PlanUses(draft.positioned), isForFewRows: false)
         narrowInputs(&draft, PlanUses(draft.positioned))
         return draft
@@ -20,6 +21,7 @@ enum PrefillFusion {
     private static let writers = [
         "rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0,
         "attention": 0, "attention_plugin": 0,
+        StaticAttentionStep.op: 0,
     ]
 
     private static func narrowInputs(_ draft: inout PlanDraft, _ uses: PlanUses) {

@@ -1,7 +1,7 @@
 import ApusEngine
 import ApusGraph
 
-/// All that a decode step does between the product of q, k and v and the projection after attention, as one step:
+/// All that lies between the product of q, k and v and the projection after attention, as one step:
 ///
 ///     k' = kv_update(k_cache, rope(k, cos, sin)) {start} ; v' = kv_update(v_cache, v) {start}
 ///     attention(rope(q, cos, sin), k'[..start + S], v'[..start + S])
@@ -96,7 +96,7 @@ struct StaticAttentionMatcher {
         let shape = type(q).shape
         guard let heads = shape[1].constant, let kvHeads = type(k).shape[1].constant, kvHeads > 0,
             heads % kvHeads == 0, let size = shape[3].constant, size % 8 == 0, size <= 256
-        else { throw Refusal("no decode kernel serves its heads") }
+        else { throw Refusal("no kernel serves its heads") }
         try Refusal.require(
             shape[2] == .symbol(Bindings.tokensSymbol) || shape[2] == 1,
             "its queries are not the new tokens")
@@ -230,12 +230,11 @@ struct StaticAttentionMatcher {
         )
     }
 
-    /// Pairs of columns are loaded at once.
+    /// Up to four columns are loaded at once.
     private func checkRows(_ rows: Plan.Tensor) throws(FusionRefusal) {
-        let isPaired =
+        let isAligned =
             rows.type.element == .f32 && rows.layout.hasDenseRows(rows.type.shape)
-            && rows.layout.offset.isMultiple(of: 2)
-            && rows.layout.strides.prefix(2).allSatisfy { $0.isMultiple(of: 2) }
-        try Refusal.require(isPaired, "the new rows do not lie in pairs")
+            && ([rows.layout.offset] + rows.layout.strides.prefix(3)).allSatisfy { $0.isMultiple(of: 4) }
+        try Refusal.require(isAligned, "the new rows do not begin at multiples of 16 bytes")
     }
 }

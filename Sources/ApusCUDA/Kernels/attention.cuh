@@ -14,6 +14,13 @@ struct AttentionStrides {
     long long out_batch, out_head, out_row;
 };
 
+/// Strides of new tokens and of the caches that they go to, in elements; columns are contiguous, rows of a cache too.
+struct NewestStrides {
+    long long q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row;
+    long long k_cache_batch, k_cache_head, v_cache_batch, v_cache_head;
+    long long rope_batch, rope_row;
+};
+
 /// The queries of one sequence among its keys.
 struct AttentionSpan {
     int first;  ///< Position of row 0; negative if there are more rows than keys.

@@ -51,7 +51,7 @@
 // Arguments
 //   NEWEST 1: q f32[B, HQ, D], k and v f32[B, HKV, D], k_cache and v_cache CACHE_T[B, HKV, C, D] (INT8: head by head, C·D
 //     codes, then C scales, C a multiple of 4) and cosines and sines f32 with `strides` (NewestStrides, elements; all even,
-//     heads of a cache start at multiples of 8 bytes, 16 where D·sizeof(CACHE_T) is such), rope_rows (TABLE 1), q_norm, k_norm
+//     those of rows are not used, heads of a cache start at multiples of 8 bytes, 16 where D·sizeof(CACHE_T) is such), rope_rows (TABLE 1), q_norm, k_norm
 //     f32[D] or null, eps, factor f32[1] or null, which multiplies scale, fault i32[1] or null and step: a length that is
 //     not in 1…C is reported there (see report), its output is 0
 //   NEWEST 0: q f32, k and v CACHE_T with `strides` (AttentionStrides, elements; rows of k and v start at multiples of 16

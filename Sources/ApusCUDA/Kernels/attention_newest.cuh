@@ -1,13 +1,6 @@
 #pragma once
 // The newest token in attention_decode: its q for the tensor cores, its k and v for the cache and for this very step.
 
-/// Strides of the new token's operands and of the caches, in elements; columns are contiguous, rows of a cache too.
-struct NewestStrides {
-    long long q_batch, q_head, k_batch, k_head, v_batch, v_head;
-    long long k_cache_batch, k_cache_head, v_cache_batch, v_cache_head;
-    long long rope_batch;
-};
-
 constexpr int R = ROTARY_DIM;
 /// Pairs of columns (64j + 2·lane, + 1) of a lane.
 constexpr int PAIRS = (D + 63) / 64;

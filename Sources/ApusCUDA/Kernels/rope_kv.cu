@@ -1,7 +1,7 @@
-// rope_kv: first half of the attention plugin for more than one new token a sequence.
+// rope_kv: first half of attention with a cache for more than one new token a sequence, of the plugin and of static caches.
 //
 // Of each new token it norms (QK_NORM) and turns Q and K, writes K and V to the cache and the turned Q to scratch:
-//   x      = packed_qkv[b, s, head]                      Q heads, then K heads, then V heads
+//   x      = q, k or v[b, head, s]
 //   x      = x / sqrt(mean(x^2) + eps) * norm            Q and K
 //   y[i]   = x[i]·cos[i] - x[i + R/2]·sin[i]             Q and K, i < R/2; dims from R on stay
 //   y[i+R/2] = x[i + R/2]·cos[i] + x[i]·sin[i]
@@ -16,6 +16,7 @@
 //   ROTARY_DIM          R, even, 0…D
 //   Q_HEADS, KV_HEADS   HQ, HKV
 //   QK_NORM             1: q_norm and k_norm are there, else 0
+//   TABLE               1: angles are rows of a table by position, R/2 of them; 0: a row for each new token, R of them
 // With signed char a head of the cache is C·D codes and behind them C scales, one f32 a token (D + 4 bytes a token):
 // scale = max|x| / 127, code = x·(1 / scale) rounded to nearest even; a row with a NaN gets a NaN as scale.
 //
@@ -23,18 +24,19 @@
 // ceil((HQ + 2·HKV) / 4), among which the heads are dealt out.
 //
 // Arguments
-//   packed_qkv f32[B, S, (HQ + 2·HKV)·D]; cache T[B, 2, HKV, C, D] (signed char: [B, 2, HKV, C, D + 4]);
-//   rope f32[rope_batches, rope_rows, R]; lengths i32[B], starts i32[B] or null, totals: see span_of;
-//   positions i32[B, S] of a tree, else null; q_norm, k_norm f32[D] or null; q_out Q_T[B, S, HQ, D];
-//   capacity C; eps of the norms.
+//   q f32[B, HQ, S, D], k and v f32[B, HKV, S, D], k_cache and v_cache T[B, HKV, C, D] and cosines and sines f32 with
+//   `strides` (NewestStrides, elements; those of q, k and v are multiples of RUN); rope_rows (TABLE 1); q_norm, k_norm f32[D]
+//   or null; eps of the norms; factor f32[1] or null, by which Q is multiplied; lengths i32[B] or null, starts i32[B] or null,
+//   totals, keys (C where there are lengths): see span_of; positions i32[B, S] of a tree, else null; q_out Q_T[B, S, HQ, D];
+//   capacity C.
 
 #include "attention.cuh"
 
 #if !defined(CACHE_T) || !defined(Q_T) || !defined(HEAD_DIM) || !defined(ROTARY_DIM)
 #error "rope_kv needs CACHE_T, Q_T, HEAD_DIM, ROTARY_DIM"
 #endif
-#if !defined(Q_HEADS) || !defined(KV_HEADS) || !defined(QK_NORM)
-#error "rope_kv needs Q_HEADS, KV_HEADS, QK_NORM"
+#if !defined(Q_HEADS) || !defined(KV_HEADS) || !defined(QK_NORM) || !defined(TABLE)
+#error "rope_kv needs Q_HEADS, KV_HEADS, QK_NORM, TABLE"
 #endif
 
 constexpr int D = HEAD_DIM, R = ROTARY_DIM, HQ = Q_HEADS, HKV = KV_HEADS, WARPS = 4;
@@ -104,15 +106,16 @@ __device__ __forceinline__ void write_row(
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
-    const float *packed_qkv, CACHE_T *cache, const float *rope, const int *lengths, const int *starts,
-    const int *positions, const float *q_norm, const float *k_norm, Q_T *q_out, int capacity, int rope_rows,
-    int rope_batches, int totals, float eps) {
+    const float *q, const float *k, const float *v, CACHE_T *k_cache, CACHE_T *v_cache, const float *cosines,
+    const float *sines, NewestStrides strides, int rope_rows, const float *q_norm, const float *k_norm, float eps,
+    const float *factor, const int *lengths, const int *starts, int totals, int keys, const int *positions, Q_T *q_out,
+    int capacity) {
     wait_for_previous();
     let_next_start();
     const int s = blockIdx.x, b = blockIdx.z, rows = gridDim.x;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const long long token = (long long)b * rows + s;
-    const AttentionSpan span = span_of(b, lengths, 1, starts, totals, rows, capacity);
+    const AttentionSpan span = span_of(b, lengths, 1, starts, totals, rows, keys);
     const int slot = span.first + s;
     int position = s < span.count && slot >= 0 ? slot : -1;
     if (positions != nullptr && position >= 0) position = positions[token];
@@ -120,24 +123,26 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
 
     // Turns are the same for all heads of a token.
     float cosine[RUNS][RUN], sine[RUNS][RUN];
-    const float *table =
-        rope + ((long long)(rope_batches == 1 ? 0 : b) * rope_rows + min(max(position, 0), rope_rows - 1)) * R;
+    const int angle = TABLE ? min(max(position, 0), rope_rows - 1) : s;
+    const float *cos = cosines + b * strides.rope_batch + angle * strides.rope_row;
+    const float *sin = sines + b * strides.rope_batch + angle * strides.rope_row;
 #pragma unroll
     for (int j = 0; j < RUNS; j++) {
         const int d = (32 * j + lane) * RUN;
 #pragma unroll
         for (int i = 0; i < RUN; i++) {
             const bool turns = is_token && d + i < R;
-            const int pair = d + i < R / 2 ? d + i : d + i - R / 2;
-            cosine[j][i] = turns ? table[pair] : 1;
+            const int place = TABLE && d + i >= R / 2 ? d + i - R / 2 : d + i;
+            cosine[j][i] = turns ? cos[place] : 1;
             // The first half of a pair loses what the second gains.
-            sine[j][i] = turns ? (d + i < R / 2 ? -table[pair + R / 2] : table[pair + R / 2]) : 0;
+            sine[j][i] = turns ? (d + i < R / 2 ? -sin[place] : sin[place]) : 0;
         }
     }
 
     for (int head = blockIdx.y * WARPS + warp; head < HQ + 2 * HKV; head += gridDim.y * WARPS) {
         const bool is_query = head < HQ, is_value = head >= HQ + HKV;
         if (!is_token && !is_query) continue;
+        const int kv_head = is_value ? head - HQ - HKV : head - HQ;
         float x[RUNS][RUN];
 #pragma unroll
         for (int j = 0; j < RUNS; j++) {
@@ -145,7 +150,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
             for (int i = 0; i < RUN; i++) x[j][i] = 0;
         }
         if (is_token) {
-            const float *row = packed_qkv + (token * (HQ + 2 * HKV) + head) * D;
+            const float *row = is_query   ? q + b * strides.q_batch + head * strides.q_head + s * strides.q_row
+                               : is_value ? v + b * strides.v_batch + kv_head * strides.v_head + s * strides.v_row
+                                          : k + b * strides.k_batch + kv_head * strides.k_head + s * strides.k_row;
             float other[RUNS][RUN];
 #pragma unroll
             for (int j = 0; j < RUNS; j++) {
@@ -191,15 +198,22 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
         }
         if (is_query) {
             Q_T *y = q_out + (token * HQ + head) * D;
+            if (factor != nullptr) {
+#pragma unroll
+                for (int j = 0; j < RUNS; j++) {
+#pragma unroll
+                    for (int i = 0; i < RUN; i++) x[j][i] *= *factor;
+                }
+            }
 #pragma unroll
             for (int j = 0; j < RUNS; j++) {
                 const int d = (32 * j + lane) * RUN;
                 if (d < D) store_run(y + d, x[j]);
             }
         } else {
-            const int plane = is_value ? 1 : 0, kv_head = head - HQ - plane * HKV;
-            const long long head_size = (long long)capacity * (IS_QUANTIZED ? D + 4 : D);
-            write_row(cache + (((long long)b * 2 + plane) * HKV + kv_head) * head_size, slot, capacity, x, lane);
+            CACHE_T *to = is_value ? v_cache + b * strides.v_cache_batch + kv_head * strides.v_cache_head
+                                   : k_cache + b * strides.k_cache_batch + kv_head * strides.k_cache_head;
+            write_row(to, slot, capacity, x, lane);
         }
     }
 }

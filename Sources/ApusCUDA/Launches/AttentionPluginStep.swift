@@ -58,12 +58,9 @@ final class AttentionPluginStep: DeviceStep {
         super.init(step)
     }
 
-    /// The type that the rotated queries are handed on in: as wide as the keys they meet.
-    private var queryElement: ElementType { shape.cache.isFloat ? shape.cache : .f32 }
-
     override var scratchBytes: Int {
         max(
-            mostTokens * shape.heads * shape.size * queryElement.byteCount,
+            mostTokens * shape.heads * shape.size * shape.queryElement.byteCount,
             shape.scratchBytes(batch: context.limits.batch, context))
     }
 
@@ -75,15 +72,16 @@ final class AttentionPluginStep: DeviceStep {
 
     private var capacity: Int { cache.size(3) }
 
-    private func decode(_ batch: Int) -> KernelCall {
+    /// The new rows of a pass, and the cache: K of all heads, then V.
+    private func newest(_ tokens: Int) -> NewestOperands {
         let (heads, kvHeads, size) = (shape.heads, shape.kvHeads, shape.size)
-        // K of all heads, then V.
         let row = AttentionCacheRows.size(shape.cache, headSize: size)
         let plane = kvHeads * capacity * row
+        let width = (heads + 2 * kvHeads) * size
         func new(_ head: Int) -> NewestOperands.Heads {
             NewestOperands.Heads(
-                pointer: qkv.pointer + head * size * qkv.element.byteCount,
-                batch: (heads + 2 * kvHeads) * size, head: size)
+                pointer: qkv.pointer + head * size * qkv.element.byteCount, batch: tokens * width, head: size,
+                row: width)
         }
         func cached(_ offset: Int) -> NewestOperands.Heads {
             NewestOperands.Heads(
@@ -91,16 +89,20 @@ final class AttentionPluginStep: DeviceStep {
                 head: capacity * row)
         }
         let (rows, rotary) = (rope.size(1), rope.size(2))
-        let newest = NewestOperands(
+        return NewestOperands(
             q: new(0), k: new(heads), v: new(heads + kvHeads), keys: cached(0), values: cached(plane),
             angles: NewestOperands.Angles(
                 cosines: rope.pointer, sines: rope.pointer + rotary / 2 * rope.element.byteCount,
-                batch: rope.size(0) == 1 ? 0 : rows * rotary, rotary: rotary, tableRows: rows),
+                batch: rope.size(0) == 1 ? 0 : rows * rotary, row: rotary, rotary: rotary, tableRows: rows),
             norms: norms.map { (UnsafeRawPointer($0.q.pointer), UnsafeRawPointer($0.k.pointer)) },
-            epsilon: Float(step.float("qk_norm_eps")), factor: nil,
-            length: (UnsafeRawPointer(lengths.pointer), 1, 0), capacity: capacity, fault: nil,
-            out: out.pointer, outElement: out.element)
-        return shape.call(newest, batch: batch, scratch: context.scratch(), counters: counters, context)
+            epsilon: Float(step.float("qk_norm_eps")), factor: nil, capacity: capacity)
+    }
+
+    private func decode(_ batch: Int) -> KernelCall {
+        let operands = DecodeOperands(
+            length: (UnsafeRawPointer(lengths.pointer), 1, 0), fault: nil, out: out.pointer,
+            outElement: out.element, scratch: context.scratch(), counters: counters)
+        return shape.decode(newest(1), operands, batch: batch, context)
     }
 
     /// Rotates and caches the new tokens, then attends.
@@ -109,31 +111,14 @@ final class AttentionPluginStep: DeviceStep {
         // A tree of one token gives the KV length after the step, as all steps of one token do.
         let totals = tree != nil && tree?.positions.size(1) == tokens ? 1 : 0
         let startPointer: UnsafeRawPointer? = starts.count == 0 ? nil : UnsafeRawPointer(starts.pointer)
-        let rotate = KernelCall(
-            KernelUnit(
-                "rope_kv",
-                [
-                    "CACHE_T": shape.cache.kernelType, "Q_T": queryElement.kernelType, "HEAD_DIM": "\(size)",
-                    "ROTARY_DIM": "\(rope.size(2))", "Q_HEADS": "\(heads)", "KV_HEADS": "\(kvHeads)",
-                    "QK_NORM": norms == nil ? "0" : "1",
-                ]), "rope_kv",
-            grid: .init(
-                tokens,
-                min((heads + 2 * kvHeads + 3) / 4, max(1, 4 * context.processorCount / (tokens * batch))),
-                batch),
-            block: .init(128),
-            [
-                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer),
-                .pointer(lengths.pointer),
-                .pointer(startPointer), .pointer(totals == 1 ? tree?.positions.pointer : nil),
-                .pointer(norms?.q.pointer), .pointer(norms?.k.pointer), .pointer(context.scratch()),
-                .int32(capacity),
-                .int32(rope.size(1)), .int32(rope.size(0)), .int32(totals),
-                .float(Float(step.float("qk_norm_eps"))),
-            ])
+        let spans = NewestSpans(
+            lengths: lengths.pointer, starts: startPointer, totals: totals, keys: capacity,
+            positions: totals == 1 ? tree.map { UnsafeRawPointer($0.positions.pointer) } : nil)
+        let rotate = shape.rotate(
+            newest(tokens), spans, batch: batch, tokens: tokens, queries: context.scratch(), context)
         let row = AttentionCacheRows.size(shape.cache, headSize: size)
         let keys = AttentionOperands(
-            q: UnsafeRawPointer(context.scratch()), queryElement: queryElement,
+            q: UnsafeRawPointer(context.scratch()), queryElement: shape.queryElement,
             k: UnsafeRawPointer(cache.pointer),
             v: UnsafeRawPointer(cache.pointer + kvHeads * capacity * row * shape.cache.byteCount),
             out: out.pointer,

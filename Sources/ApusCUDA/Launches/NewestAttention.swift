@@ -1,13 +1,15 @@
 import ApusEngine
 import ApusGraph
 
-/// What the decode kernel is given where it prepares the new token of each sequence itself; strides in elements.
+/// What kernels are given that prepare new tokens themselves and put them into a cache; strides in elements.
 struct NewestOperands {
-    /// One head after another of the same sequence, sequence by sequence.
+    /// Heads of several sequences, each of some rows.
     struct Heads {
         let pointer: UnsafeRawPointer?
         let batch: Int
         let head: Int
+        /// Of a cache it is not asked for.
+        var row = 0
     }
 
     /// Cosines and sines of the rotary embedding.
@@ -16,9 +18,10 @@ struct NewestOperands {
         let sines: UnsafeRawPointer?
         /// Elements between sequences; 0 where they share them.
         let batch: Int
+        let row: Int
         /// Columns that turn.
         let rotary: Int
-        /// Rows of a constant table; nil where the pass computes the row of the new token.
+        /// Rows of a constant table; nil where the pass computes a row for each new token.
         let tableRows: Int?
     }
 
@@ -30,43 +33,95 @@ struct NewestOperands {
     let angles: Angles
     let norms: (q: UnsafeRawPointer, k: UnsafeRawPointer)?
     let epsilon: Float
-    /// One number by which the scale is multiplied; nil for none.
+    /// One number by which q is multiplied; nil for none.
     let factor: UnsafeRawPointer?
+    let capacity: Int
+
+    /// What both kernels are specialised by.
+    fileprivate var macros: [String: String] {
+        [
+            "ROTARY_DIM": "\(angles.rotary)", "QK_NORM": norms == nil ? "0" : "1",
+            "TABLE": angles.tableRows == nil ? "0" : "1",
+        ]
+    }
+
+    /// What both kernels take first.
+    fileprivate var arguments: [KernelArgument] {
+        let strides =
+            [q, k, v].flatMap { [$0.batch, $0.head, $0.row] }
+            + [keys, values].flatMap { [$0.batch, $0.head] }
+            + [angles.batch, angles.row]
+        return [q, k, v, keys, values].map { .pointer($0.pointer) } + [
+            .pointer(angles.cosines), .pointer(angles.sines), .words(strides), .int32(angles.tableRows ?? 1),
+            .pointer(norms?.q), .pointer(norms?.k), .float(epsilon), .pointer(factor),
+        ]
+    }
+}
+
+/// What a decode step is given beside its new tokens.
+struct DecodeOperands {
     /// The number of keys, the new one included: what is at the address, every so many, and what is added.
     let length: (address: UnsafeRawPointer?, stride: Int, offset: Int)
-    let capacity: Int
     /// Where a length that does not fit is told, and the step that tells; nil cuts it.
     let fault: (address: UnsafeRawPointer, step: Int)?
     let out: UnsafeRawPointer
     let outElement: ElementType
+    let scratch: UnsafeRawPointer?
+    let counters: UnsafeRawPointer
+}
+
+/// Where several new tokens of each sequence stand among its keys: see `span_of` in `attention.cuh`.
+struct NewestSpans {
+    let lengths: UnsafeRawPointer?
+    let starts: UnsafeRawPointer?
+    let totals: Int
+    let keys: Int
+    /// Positions of a tree's tokens.
+    let positions: UnsafeRawPointer?
 }
 
 extension AttentionShape {
     /// Norms, turns and caches the new token of each sequence, and attends, in one launch.
-    func call(
-        _ newest: NewestOperands, batch: Int, scratch: UnsafeRawPointer?, counters: UnsafeRawPointer,
-        _ context: DeviceContext
+    func decode(
+        _ newest: NewestOperands, _ operands: DecodeOperands, batch: Int, _ context: DeviceContext
     ) -> KernelCall {
         let split = split(batch: batch, capacity: newest.capacity, context)
-        var macros = macros.merging(split.macros) { $1 }
+        var macros = [macros, split.macros, newest.macros].reduce(into: [:]) { $0.merge($1) { $1 } }
         macros["NEWEST"] = "1"
-        macros["TABLE"] = newest.angles.tableRows == nil ? "0" : "1"
-        macros["OUT_T"] = newest.outElement.kernelType
-        macros["ROTARY_DIM"] = "\(newest.angles.rotary)"
-        macros["QK_NORM"] = newest.norms == nil ? "0" : "1"
-        let heads = [newest.q, newest.k, newest.v, newest.keys, newest.values]
+        macros["OUT_T"] = operands.outElement.kernelType
         return KernelCall(
             KernelUnit("attention_decode", macros), "attention_decode",
             grid: .init(split.count, kvHeads * parts, batch), block: .init(32 * split.warps),
             sharedBytes: split.sharedBytes,
-            heads.map { .pointer($0.pointer) } + [
-                .pointer(newest.angles.cosines), .pointer(newest.angles.sines),
-                .words(heads.flatMap { [$0.batch, $0.head] } + [newest.angles.batch]),
-                .int32(newest.angles.tableRows ?? 1), .pointer(newest.norms?.q), .pointer(newest.norms?.k),
-                .float(newest.epsilon), .pointer(newest.factor), .pointer(newest.fault?.address),
-                .int32(newest.fault?.step ?? 0), .int32(newest.capacity), .pointer(newest.length.address),
-                .int32(newest.length.stride), .int32(newest.length.offset), .pointer(newest.out),
-                .pointer(scratch), .pointer(counters), .int32(window), .float(scale), .float(softcap),
+            newest.arguments + [
+                .pointer(operands.fault?.address), .int32(operands.fault?.step ?? 0),
+                .int32(newest.capacity), .pointer(operands.length.address), .int32(operands.length.stride),
+                .int32(operands.length.offset), .pointer(operands.out), .pointer(operands.scratch),
+                .pointer(operands.counters), .int32(window), .float(scale), .float(softcap),
+            ])
+    }
+
+    /// The type that turned queries are handed on in: as wide as the keys they meet.
+    var queryElement: ElementType { cache.isFloat ? cache : .f32 }
+
+    /// Norms, turns and caches new tokens; the queries go to `queries`, [B, S, H, D] of ``queryElement``.
+    func rotate(
+        _ newest: NewestOperands, _ spans: NewestSpans, batch: Int, tokens: Int, queries: UnsafeRawPointer?,
+        _ context: DeviceContext
+    ) -> KernelCall {
+        var macros = newest.macros
+        macros["CACHE_T"] = cache.kernelType
+        macros["Q_T"] = queryElement.kernelType
+        macros["HEAD_DIM"] = "\(size)"
+        macros["Q_HEADS"] = "\(heads)"
+        macros["KV_HEADS"] = "\(kvHeads)"
+        let blocks = min(
+            (heads + 2 * kvHeads + 3) / 4, max(1, 4 * context.processorCount / (tokens * batch)))
+        return KernelCall(
+            KernelUnit("rope_kv", macros), "rope_kv", grid: .init(tokens, blocks, batch), block: .init(128),
+            newest.arguments + [
+                .pointer(spans.lengths), .pointer(spans.starts), .int32(spans.totals), .int32(spans.keys),
+                .pointer(spans.positions), .pointer(queries), .int32(newest.capacity),
             ])
     }
 }

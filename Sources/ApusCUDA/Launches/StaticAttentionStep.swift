@@ -3,11 +3,11 @@ import ApusGraph
 import ApusSupport
 
 /// Norms and rotary embedding of the new q and k, updates of both static caches and attention, in one launch for one new
-/// token a sequence: what ``StaticAttentionFusion`` makes of these steps.
+/// token a sequence and two for more: what ``StaticAttentionFusion`` makes of these steps.
 ///
 /// Operands: q [B, H, S, D], k and v [B, Hkv, S, D], the caches [B, Hkv, C, D], cos and sin [1 or B, 1, S, R], and if they
 /// are there the norms of q and k [D] and a number that multiplies the scale. Results: the attention, the caches.
-/// The first row that is written is read on the device, and one that does not fit is reported.
+/// For one token the first row that is written is read on the device, and one that does not fit is reported.
 final class StaticAttentionStep: DeviceStep {
     static let op = "static_attention"
 
@@ -24,6 +24,8 @@ final class StaticAttentionStep: DeviceStep {
     private let out: TensorView
     private let shape: AttentionShape
     private let counters: UnsafeMutableRawPointer
+    private let mostTokens: Int
+    private let startRow: Size
     /// The symbol that is the first new row, and the i32 input that gives its value.
     private let start: (symbol: String, address: UnsafeRawPointer)
 
@@ -44,7 +46,10 @@ final class StaticAttentionStep: DeviceStep {
             heads: q.type.shape[1].constant ?? 1, kvHeads: k.type.shape[1].constant ?? 1,
             size: q.type.shape[3].constant ?? 0, cache: keys.element, scale: Float(step.float("scale")),
             softcap: Float(step.float("softcap")), window: step.int("sliding_window"))
-        counters = try context.takeCounters(shape.counterCount(batch: try context.most(q.type.shape[0])))
+        let batch = try context.most(q.type.shape[0])
+        mostTokens = batch * (try context.most(q.type.shape[2]))
+        startRow = try context.size(step.size("start"))
+        counters = try context.takeCounters(shape.counterCount(batch: batch))
         guard let start = KVUpdateStep.input(step.size("start"), context) else {
             throw ApusError(.internal, "static attention: its first new row is no i32 input")
         }
@@ -52,34 +57,65 @@ final class StaticAttentionStep: DeviceStep {
         super.init(step)
     }
 
-    override var deviceSymbols: Set<String> { [start.symbol] }
+    override var deviceSymbols: Set<String> { context.kind == .decode ? [start.symbol] : [] }
 
-    override var scratchBytes: Int { shape.scratchBytes(batch: context.limits.batch, context) }
+    override var scratchBytes: Int {
+        max(
+            mostTokens * shape.heads * shape.size * shape.queryElement.byteCount,
+            shape.scratchBytes(batch: context.limits.batch, context))
+    }
 
     override var faultReason: String { "the new rows exceed the capacity of the cache" }
 
     override func work() throws(ApusError) -> [DeviceWork] {
-        let batch = q.size(0)
-        guard batch > 0, q.size(2) > 0 else { return [] }
-        guard q.size(2) == 1 else {
-            throw ApusError(.internal, "static attention of \(q.size(2)) tokens a sequence: expected one")
-        }
+        let (batch, tokens) = (q.size(0), q.size(2))
+        guard batch > 0, tokens > 0 else { return [] }
+        return tokens == 1 ? [.kernel(decode(batch))] : try chunk(batch, tokens)
+    }
+
+    private var newest: NewestOperands {
         func heads(_ view: TensorView) -> NewestOperands.Heads {
-            NewestOperands.Heads(pointer: view.pointer, batch: view.stride(0), head: view.stride(1))
+            NewestOperands.Heads(
+                pointer: view.pointer, batch: view.stride(0), head: view.stride(1), row: view.stride(2))
         }
-        let newest = NewestOperands(
+        return NewestOperands(
             q: heads(q), k: heads(k), v: heads(v), keys: heads(keys), values: heads(values),
             angles: NewestOperands.Angles(
                 cosines: cos.pointer, sines: sin.pointer, batch: cos.stride(0, broadcastTo: 4),
-                rotary: cos.size(-1), tableRows: nil),
+                row: cos.stride(-2), rotary: cos.size(-1), tableRows: nil),
             norms: norms.map { (UnsafeRawPointer($0.q.pointer), UnsafeRawPointer($0.k.pointer)) },
             epsilon: Float(step.float("eps")), factor: factor.map { UnsafeRawPointer($0.pointer) },
-            length: (start.address, 0, 1), capacity: keys.size(2),
-            fault: (UnsafeRawPointer(context.fault), positions.first ?? 0), out: out.pointer,
-            outElement: out.element)
-        return [
-            .kernel(
-                shape.call(newest, batch: batch, scratch: context.scratch(), counters: counters, context))
-        ]
+            capacity: keys.size(2))
+    }
+
+    private func decode(_ batch: Int) -> KernelCall {
+        let operands = DecodeOperands(
+            length: (start.address, 0, 1), fault: (UnsafeRawPointer(context.fault), positions.first ?? 0),
+            out: out.pointer, outElement: out.element, scratch: context.scratch(), counters: counters)
+        return shape.decode(newest, operands, batch: batch, context)
+    }
+
+    /// Rotates and caches the new tokens, then attends; the place among the keys is that of this pass.
+    private func chunk(_ batch: Int, _ tokens: Int) throws(ApusError) -> [DeviceWork] {
+        let (first, capacity) = (context.symbols.value(startRow), keys.size(2))
+        guard first >= 0, first + tokens <= capacity else {
+            throw ApusError(
+                .invalidInput,
+                "static attention: \(tokens) rows from \(first) on exceed the cache of \(capacity)")
+        }
+        let spans = NewestSpans(
+            lengths: nil, starts: nil, totals: 0, keys: first + tokens, positions: nil)
+        let rotate = shape.rotate(
+            newest, spans, batch: batch, tokens: tokens, queries: context.scratch(), context)
+        let (heads, size) = (shape.heads, shape.size)
+        let operands = AttentionOperands(
+            q: UnsafeRawPointer(context.scratch()), queryElement: shape.queryElement,
+            k: UnsafeRawPointer(keys.pointer), v: UnsafeRawPointer(values.pointer),
+            out: UnsafeRawPointer(out.pointer), outElement: out.element,
+            strides: [tokens * heads * size, size, heads * size]
+                + [keys, values, out].flatMap { view in (0..<3).map { view.stride($0) } },
+            scaleOffset: 0, lengths: nil, lengthStride: 0, starts: nil, totals: 0, batch: batch, rows: tokens,
+            keys: first + tokens, isCausal: true, tree: nil)
+        return [.kernel(rotate), .kernel(shape.call(operands, mask: nil, context))]
     }
 }
