@@ -96,7 +96,7 @@ struct CUDAPlanDevice: PlanDevice {
     }
 
     /// The memory of the largest of the plans that a plan is turned into.
-    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int? {
         var most = 0
         for kind in PassKind.allCases {
             let fused = kind.fused(plan)

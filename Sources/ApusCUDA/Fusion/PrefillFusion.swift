@@ -6,18 +6,20 @@ import ApusGraph
 ///     add_rms_norm(x, linear(a, w)) → linear(a, w, residual: x), rms_norm
 ///
 /// and what only products read is written in the type of their weights, which rounds it once, where the product would.
+/// Before that, ``DecomposedAttentionFusion``.
 enum PrefillFusion {
-    static func fused(_ plan: Plan) -> Plan {
+    static func fused(_ plan: Plan) -> PlanDraft {
         var draft = PlanDraft(plan)
-        DecodeFusion.addResiduals(&draft, PlanUses(plan), isForFewRows: false)
+        DecomposedAttentionFusion.apply(to: &draft)
+        DecodeFusion.addResiduals(&draft, PlanUses(draft.positioned), isForFewRows: false)
         narrowInputs(&draft, PlanUses(draft.positioned))
-        return draft.plan
+        return draft
     }
 
     /// The ops whose kernels write any floating-point type, by the result that products read.
     private static let writers = [
         "rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0,
-        "attention_plugin": 0,
+        "attention": 0, "attention_plugin": 0,
     ]
 
     private static func narrowInputs(_ draft: inout PlanDraft, _ uses: PlanUses) {
