@@ -22,10 +22,7 @@ extension CUDABackend {
         for (target, image) in zip(targets, images) {
             store.add(image, target.unit.id, for: target.architecture.description)
         }
-        let algorithms = try PhaseTimes.measure("timing products") { () throws(ApusError) in
-            try timeProducts(of: plan, plugins)
-        }
-        if let algorithms {
+        if let algorithms = try timeProducts(of: plan, plugins) {
             store.add(algorithms, for: runtime.device.architecture.description)
         }
         return store
@@ -57,14 +54,15 @@ extension CUDABackend {
     }
 
     /// What a decode step and a prompt of 512 tokens launch, for the device or the first architecture asked for.
-    public func launches(
-        of plan: Plan, _ plugins: PluginRegistry
-    ) throws(ApusError) -> [(title: String, lines: [String])] {
+    public func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing] {
         guard let architecture = architectures.first else { return [] }
-        var passes: [(title: String, lines: [String])] = []
+        var passes: [PassListing] = []
         for (title, width) in [("decode of 1 token", 1), ("prompt of 512 tokens", 512)] {
             let outline = try Self.outline(of: plan, plugins, architecture, batch: 1, width: width)
-            passes.append(("\(title) on \(architecture)", outline.launches))
+            passes.append(
+                PassListing(
+                    title: "\(title) on \(architecture)", launches: outline.launches,
+                    notes: PassKind.of(batch: 1, width: width).notes(plan)))
         }
         return passes
     }

@@ -3,6 +3,14 @@ import ApusGraph
 import ApusSupport
 
 extension CUDABackend {
+    /// What decides, beside the plan, what an engine carries that is compiled on a GPU: the GPU and its library of products.
+    public static func buildMachine(device ordinal: Int) -> String {
+        // Starting the driver and opening the library each take a while.
+        let library = Background { () throws(ApusError) in try CUBLASLt.system().name }
+        let gpu = try? CUDADevice.identity(ordinal, driver: try CUDADriver.system())
+        return "\(gpu ?? "no GPU"), \((try? library.get()) ?? "no cuBLASLt")"
+    }
+
     /// Times the products that passes over prompts of a plan have, for numbers of rows up to ``promptChunk``.
     /// - Returns: The fastest algorithms; nil where nothing can be timed, without the GPU or without cuBLASLt.
     func timeProducts(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> ProductAlgorithms? {
@@ -10,10 +18,18 @@ extension CUDABackend {
         guard !device.driver.isNull, runtime.hasProducts, architectures.contains(device.architecture) else {
             return nil
         }
-        let products = try runtime.products()
+        return try PhaseTimes.measure("timing products") { () throws(ApusError) in
+            try timed(try Self.problems(of: plan, plugins, device.architecture))
+        }
+    }
+
+    private func timed(
+        _ problems: [(problem: ProductProblem, rows: [Int])]
+    ) throws(ApusError) -> ProductAlgorithms {
+        let (device, products) = (runtime.device, try runtime.products())
         var algorithms = ProductAlgorithms(gpu: device.name, library: products.library.name)
         let timer = try ProductTimer(device, products)
-        for (problem, rows) in try Self.problems(of: plan, plugins, device.architecture) {
+        for (problem, rows) in problems {
             do throws(ApusError) {
                 for (rows, algorithm) in try timer.fastest(problem, rows: rows) {
                     algorithms.add(algorithm.bytes, for: problem.name(rows: rows))

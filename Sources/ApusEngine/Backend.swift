@@ -25,10 +25,8 @@ public protocol Backend: Sendable {
     /// - Throws: `.notFound` if there is no compiler.
     func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore
 
-    /// What passes of a plan launch on the device, as lines of text under a title each; empty where steps are launches.
-    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [(
-        title: String, lines: [String]
-    )]
+    /// What passes of a plan launch on the device, as text; empty where steps are launches.
+    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing]
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
@@ -67,9 +65,24 @@ extension Backend {
     ) throws(ApusError) -> (any WeightReceiver)? { nil }
 
     /// None: every step is a launch.
-    public func launches(
-        of plan: Plan, _ plugins: PluginRegistry
-    ) throws(ApusError) -> [(title: String, lines: [String])] { [] }
+    public func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing] { [] }
+}
+
+/// What one pass of a plan launches on a device, for people.
+public struct PassListing: Sendable {
+    /// The pass and the device.
+    public let title: String
+    /// The launches in order.
+    public let launches: [String]
+    /// What became of the attentions of the plan, and why.
+    public let notes: [String]
+
+    /// Describes a pass.
+    public init(title: String, launches: [String], notes: [String]) {
+        self.title = title
+        self.launches = launches
+        self.notes = notes
+    }
 }
 
 /// A model that is ready to run forward passes over a batch of sequences, each with its own KV cache.

@@ -115,6 +115,11 @@ import Testing
                 .elementsEqual(UnsafeRawBufferPointer(start: buffer.base, count: buffer.byteCount)))
     }
 
+    @Test func machinesAreToldApart() throws {
+        #expect(try CUDADevice.identity(0, driver: .null) == "null device sm_90a")
+        #expect(throws: ApusError.self) { try CUDADevice.identity(1, driver: .null) }
+    }
+
     @Test func whatFailsInTheBackgroundFailsWhereItIsAskedFor() throws {
         let failing = Background<Int> { () throws(ApusError) in throw ApusError(.notFound, "nothing") }
         for _ in 0..<2 { #expect(throws: ApusError.self) { try failing.get() } }

@@ -189,7 +189,22 @@ enum PassKind: CaseIterable {
     static let mostDecodeRows = 8
 
     /// The plan that computes a plan's results in passes of this kind.
-    func fused(_ plan: Plan) -> Plan {
+    func fused(_ plan: Plan) -> Plan { draft(plan).plan }
+
+    /// What became of the attentions of a plan, each note with the number of those that it is about.
+    func notes(_ plan: Plan) -> [String] {
+        var notes: [(text: String, count: Int)] = []
+        for note in draft(plan).notes {
+            if let index = notes.firstIndex(where: { $0.text == note }) {
+                notes[index].count += 1
+            } else {
+                notes.append((note, 1))
+            }
+        }
+        return notes.map { "\($0.count) × \($0.text)" }
+    }
+
+    private func draft(_ plan: Plan) -> PlanDraft {
         switch self {
         case .decode: DecodeFusion.fused(plan)
         case .prefill: PrefillFusion.fused(plan)

@@ -13,7 +13,7 @@ import Synchronization
 final class CUDARuntime: @unchecked Sendable {
     let device: CUDADevice
     let kernels: KernelLibrary
-    /// cuBLASLt is large: it is opened while the model is read. Nil for a device that is not there.
+    /// cuBLASLt, which is opened while the model is read, since it is large; nil for a device that is not there.
     private let productLibrary: Background<ProductLibrary>?
     /// Held while weights are copied.
     private let uploads = Mutex<Void>(())
@@ -32,8 +32,10 @@ final class CUDARuntime: @unchecked Sendable {
             : Background { () throws(ApusError) in
                 _ = try CUBLASLt.system()
                 try device.activate()
-                return try PhaseTimes.measure("handle of cuBLASLt") { () throws(ApusError) in
-                    try ProductLibrary(device)
+                return try PhaseTimes.measure("starting cuBLASLt") { () throws(ApusError) in
+                    let library = try ProductLibrary(device)
+                    library.warmUp()
+                    return library
                 }
             }
     }
@@ -94,7 +96,7 @@ struct CUDAPlanDevice: PlanDevice {
     }
 
     /// The memory of the largest of the plans that a plan is turned into.
-    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int? {
         var most = 0
         for kind in PassKind.allCases {
             let fused = kind.fused(plan)

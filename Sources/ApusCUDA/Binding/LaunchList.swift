@@ -89,6 +89,10 @@ final class LaunchList {
                 _ = try runtime.kernels.function(call.unit, call.function, sharedBytes: call.sharedBytes)
             }
         }
+        let products = fresh.flatMap(\.work).compactMap { work in
+            if case .product(let product) = work { product } else { nil }
+        }
+        let chosen = products.isEmpty ? [:] : try choose(products)
         for (index, work) in fresh {
             var list: [Prepared] = []
             for work in work {
@@ -101,13 +105,23 @@ final class LaunchList {
                         .kernel(
                             try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
                 case .product(let product):
+                    guard let algorithm = chosen[product.size] else {
+                        throw ApusError(.internal, "no algorithm was chosen for \(product)")
+                    }
                     list.append(
-                        .product(
-                            try PreparedProduct(product, try runtime.products(), stored: algorithms)))
+                        .product(try PreparedProduct(product, try runtime.products(), algorithm)))
                 }
             }
             prepared[index] = list
             sizes[index] = dependencies[index].map { context.symbols[$0] }
+        }
+    }
+
+    private func choose(
+        _ products: [LinearProduct]
+    ) throws(ApusError) -> [ProductSize: apus_blaslt_algorithm] {
+        try PhaseTimes.measure("algorithms of \(kind)") { () throws(ApusError) in
+            try runtime.products().choose(products, stored: algorithms)
         }
     }
 

@@ -37,16 +37,10 @@ final class CUDADevice: @unchecked Sendable {
         let functions = driver.functions
         var device: apus_cu_device = 0
         try driver.check(functions.device_get(&device, Int32(ordinal)), "opening GPU \(ordinal)")
-        var text = [CChar](repeating: 0, count: 128)
-        try driver.check(functions.device_name(&text, 127, device), "asking for the name of GPU \(ordinal)")
-        name = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         func attribute(_ id: Int) throws(ApusError) -> Int {
-            var value: Int32 = 0
-            try driver.check(
-                functions.device_attribute(&value, Int32(id), device),
-                "asking for attribute \(id) of GPU \(ordinal)")
-            return Int(value)
+            try Self.attribute(id, of: device, ordinal, driver)
         }
+        name = try Self.name(of: device, ordinal, driver)
         capability = (try attribute(Int(APUS_CU_MAJOR)), try attribute(Int(APUS_CU_MINOR)))
         processorCount = try attribute(Int(APUS_CU_PROCESSOR_COUNT))
         sharedBytesPerBlock = try attribute(Int(APUS_CU_SHARED_BYTES_PER_BLOCK_OPTIN))
@@ -65,6 +59,35 @@ final class CUDADevice: @unchecked Sendable {
                 try Self.retain(device, ordinal, driver)
             }
         }
+    }
+
+    /// Name and architecture of a GPU, without opening it.
+    static func identity(_ ordinal: Int, driver: CUDADriver) throws(ApusError) -> String {
+        var device: apus_cu_device = 0
+        try driver.check(driver.functions.device_get(&device, Int32(ordinal)), "opening GPU \(ordinal)")
+        let architecture = CUDAArchitecture(
+            major: try attribute(Int(APUS_CU_MAJOR), of: device, ordinal, driver),
+            minor: try attribute(Int(APUS_CU_MINOR), of: device, ordinal, driver))
+        return "\(try name(of: device, ordinal, driver)) \(architecture)"
+    }
+
+    private static func name(
+        of device: apus_cu_device, _ ordinal: Int, _ driver: CUDADriver
+    ) throws(ApusError) -> String {
+        var text = [CChar](repeating: 0, count: 128)
+        try driver.check(
+            driver.functions.device_name(&text, 127, device), "asking for the name of GPU \(ordinal)")
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func attribute(
+        _ id: Int, of device: apus_cu_device, _ ordinal: Int, _ driver: CUDADriver
+    ) throws(ApusError) -> Int {
+        var value: Int32 = 0
+        try driver.check(
+            driver.functions.device_attribute(&value, Int32(id), device),
+            "asking for attribute \(id) of GPU \(ordinal)")
+        return Int(value)
     }
 
     private static func retain(

@@ -24,10 +24,19 @@ extension LinearProduct: CustomStringConvertible {
     }
 
     /// What an algorithm is chosen for.
+    var size: ProductSize { ProductSize(problem: problem, rows: m) }
+
+    /// What an algorithm is timed for.
     var problem: ProductProblem {
         ProductProblem(
             element: element, result: result, n: n, k: k, hasBias: bias != nil, hasResidual: residual != nil)
     }
+}
+
+/// A product without its addresses.
+struct ProductSize: Sendable, Hashable {
+    let problem: ProductProblem
+    let rows: Int
 }
 
 /// All that decides which algorithm multiplies fastest, but the number of rows: rows of all matrices lie side by side.

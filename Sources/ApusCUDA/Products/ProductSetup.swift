@@ -109,21 +109,16 @@ final class ProductSetup {
     }
 }
 
-/// A product whose algorithm is chosen: that which the engine brings, or else what the library proposes first.
+/// A product whose algorithm is chosen.
 final class PreparedProduct {
     private let setup: ProductSetup
     private var algorithm: apus_blaslt_algorithm
 
-    /// - Parameter stored: The engine's algorithms; nil if it has none for this GPU and library.
     init(
-        _ product: LinearProduct, _ products: ProductLibrary, stored: StoredAlgorithms?
+        _ product: LinearProduct, _ products: ProductLibrary, _ algorithm: apus_blaslt_algorithm
     ) throws(ApusError) {
         setup = try ProductSetup(product, products)
-        if let known = stored?.algorithm(for: product), setup.accepts(known) {
-            algorithm = known
-        } else {
-            algorithm = try setup.proposals(1)[0]
-        }
+        self.algorithm = algorithm
     }
 
     /// Puts the product into a stream.

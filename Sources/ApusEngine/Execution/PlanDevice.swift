@@ -7,8 +7,8 @@ package protocol PlanDevice {
     /// - Throws: `.outOfMemory` that names the purpose.
     func allocate(_ byteCount: Int, purpose: String) throws(ApusError) -> any DeviceMemory
 
-    /// Bytes of activations that the plans need which the device makes of a plan; 0 where it runs the plan itself.
-    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int
+    /// Bytes of activations that the plans need which the device makes of a plan; nil where it runs the plan itself.
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int?
 
     /// Memory for a copy of a frame of so many bytes; nil where kernels read the frame itself.
     func allocateMirror(_ byteCount: Int) throws(ApusError) -> (any DeviceMemory)?
@@ -19,8 +19,8 @@ package protocol PlanDevice {
 
 extension PlanDevice {
     /// None: the device runs the plan itself.
-    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
-        0
+    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int? {
+        nil
     }
 }
 
