@@ -22,10 +22,7 @@ extension CUDABackend {
         for (target, image) in zip(targets, images) {
             store.add(image, target.unit.id, for: target.architecture.description)
         }
-        let algorithms = try PhaseTimes.measure("timing products") { () throws(ApusError) in
-            try timeProducts(of: plan, plugins)
-        }
-        if let algorithms {
+        if let algorithms = try timeProducts(of: plan, plugins) {
             store.add(algorithms, for: runtime.device.architecture.description)
         }
         return store

@@ -18,10 +18,18 @@ extension CUDABackend {
         guard !device.driver.isNull, runtime.hasProducts, architectures.contains(device.architecture) else {
             return nil
         }
-        let products = try runtime.products()
+        return try PhaseTimes.measure("timing products") { () throws(ApusError) in
+            try timed(try Self.problems(of: plan, plugins, device.architecture))
+        }
+    }
+
+    private func timed(
+        _ problems: [(problem: ProductProblem, rows: [Int])]
+    ) throws(ApusError) -> ProductAlgorithms {
+        let (device, products) = (runtime.device, try runtime.products())
         var algorithms = ProductAlgorithms(gpu: device.name, library: products.library.name)
         let timer = try ProductTimer(device, products)
-        for (problem, rows) in try Self.problems(of: plan, plugins, device.architecture) {
+        for (problem, rows) in problems {
             do throws(ApusError) {
                 for (rows, algorithm) in try timer.fastest(problem, rows: rows) {
                     algorithms.add(algorithm.bytes, for: problem.name(rows: rows))

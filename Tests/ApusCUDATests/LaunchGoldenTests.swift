@@ -90,6 +90,17 @@ import Testing
         #expect(held == nil)
     }
 
+    /// Without memory for the loop, tokens come one by one, and the user hears of it once.
+    @Test func loopsWithoutMemoryAreReported() throws {
+        let (_, plan) = try Self.plan(Self.cases[0])
+        let bound = try CUDABackend.bound(plan, .standard, .hopper, batch: 1, width: 1, capacity: 1 << 44)
+            .plan
+        #expect(bound.warnings.isEmpty)
+        for _ in 0..<2 { #expect(bound.loop == nil) }
+        #expect(bound.warnings.count == 1)
+        #expect(bound.warnings.first?.contains("bytes for the token loop on GPU 0") == true)
+    }
+
     /// One token more changes none of the launches that a token loop repeats.
     @Test(arguments: cases.filter { $0.cache != CacheKind.none })
     func decodeDoesNotFollowThePosition(_ test: Case) throws {

@@ -13,7 +13,7 @@ import Synchronization
 final class CUDARuntime: @unchecked Sendable {
     let device: CUDADevice
     let kernels: KernelLibrary
-    /// cuBLASLt is large: it is opened while the model is read. Nil for a device that is not there.
+    /// cuBLASLt, which is opened while the model is read, since it is large; nil for a device that is not there.
     private let productLibrary: Background<ProductLibrary>?
     /// Held while weights are copied.
     private let uploads = Mutex<Void>(())
