@@ -77,7 +77,9 @@ final class LaunchList {
                         && steps[index].mayOverlap && context.plan.mayStartEarly(steps[index].step)
                     list.append(
                         .kernel(
-                            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
+                            try PreparedCall(
+                                call, runtime.kernels, on: runtime.device, overlaps: overlaps,
+                                sharesProcessors: context.stagesWeights)))
                 case .product(let product):
                     list.append(.product(try PreparedProduct(product, try runtime.products())))
                 }
