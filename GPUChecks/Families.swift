@@ -19,6 +19,7 @@ struct Family {
         Family(name: "products", cases: GraphCase.products + GraphCase.largeMatrices),
         Family(name: "generated", cases: GraphCase.generated),
         Family(name: "attention", cases: GraphCase.attention),
+        Family(name: "decode", cases: GraphCase.decodeLayers),
         Family(name: "linear", cases: GraphCase.computedWeights),
     ]
 }

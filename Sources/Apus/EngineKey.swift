@@ -70,11 +70,16 @@ struct EngineKey: Sendable, Hashable {
             device == .cpu
             ? (CPUBackend.kernelNames, CPUBackend.weightLayout)
             : (CUDABackend.kernelNames, CUDABackend.weightLayout)
-        return [
+        var lines = [
             "apus \(ApusVersion.current)", "format \(EngineFileHeader.formatVersion)",
             "device \(device) layout \(layout)", "kernels \(kernels.joined(separator: ","))",
             "build \(build)",
         ]
+        // Kernels are compiled for one GPU, and products timed on it.
+        if case .cuda(let ordinal) = device {
+            lines.append("machine \(CUDABackend.buildMachine(device: ordinal))")
+        }
+        return lines
     }
 
     /// Size and time of the program's file: a pass that was changed since gives another engine.

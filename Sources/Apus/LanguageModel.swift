@@ -86,7 +86,9 @@ public final class LanguageModel: @unchecked Sendable {
         var compute: Compute?
         if case .engine(let file) = source.content {
             let device = if let device = options.device { device } else { try Device(file.header.device) }
-            let backend = try device.makeBackend(threads: options.threads)
+            let backend = try PhaseTimes.measure("backend") { () throws(ApusError) in
+                try device.makeBackend(threads: options.threads)
+            }
             do throws(ApusError) {
                 compute = .engine(
                     try file.load(for: backend, plugins: options.plugins, progress: progress), backend)
@@ -248,6 +250,9 @@ public final class LanguageModel: @unchecked Sendable {
         }
     }
 
+    /// What the user should hear of, though nothing failed, of the calls that have generated; see ``warnings``.
+    public var runWarnings: [String] { turn.withLock { _ in generator?.session.warnings ?? [] } }
+
     /// Bytes held for activations and KV caches since the last call that generated.
     public var workingBytes: Int { turn.withLock { _ in generator?.session.workingBytes ?? 0 } }
 
@@ -273,7 +278,8 @@ public final class LanguageModel: @unchecked Sendable {
         let limits = SessionLimits(
             batch: max(prompts.count, self.options.batchSize, held?.batch ?? 0), chunk: chunk,
             capacity: capacity)
-        let fresh = Generator(executor: try makeExecutor(limits), model: info)
+        let executor = try PhaseTimes.measure("executor") { () throws(ApusError) in try makeExecutor(limits) }
+        let fresh = Generator(executor: executor, model: info)
         generator = fresh
         return fresh
     }

@@ -40,6 +40,12 @@ public struct ModelSource: Sendable {
     ///   - options: What a user decides.
     /// - Throws: `.notFound`, `.invalidInput`, `.unsupported` or `.mismatch` that names the file and what to do.
     public init(path: String, options: LoadOptions = LoadOptions()) throws(ApusError) {
+        self = try PhaseTimes.measure("header and tokenizer") { () throws(ApusError) in
+            try ModelSource(opening: path, options)
+        }
+    }
+
+    private init(opening path: String, _ options: LoadOptions) throws(ApusError) {
         try options.validate()
         let start = ContinuousClock.now
         if Importer.isProgram(path: path) {

@@ -1,30 +1,29 @@
 public import ApusEngine
 import ApusGraph
 public import ApusSupport
-import Dispatch
-import Synchronization
 
 extension CUDABackend {
-    /// Compiles every kernel that a plan may launch, for the device or for the architectures that were asked for.
+    /// Compiles every kernel that a plan may launch, for the device or for the architectures that were asked for, and times
+    /// the products of prompts if the device is there.
     ///
     /// What these are is asked of the launches themselves, at one size of each kind of pass: no kernel is specialised by
     /// sizes of a session.
     /// - Throws: `.notFound` without NVRTC.
     public func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore {
         var store = KernelStore()
+        var targets: [KernelCompiler.Target] = []
         for architecture in architectures {
-            let units = try Self.units(of: plan, plugins, architecture).sorted { $0.id < $1.id }
-            let images = Mutex<[Result<[UInt8], ApusError>?]>(Array(repeating: nil, count: units.count))
-            let compiler = try KernelCompiler.system()
-            DispatchQueue.concurrentPerform(iterations: units.count) { index in
-                let image = Result { () throws(ApusError) in
-                    try compiler.compile(units[index], for: architecture)
-                }
-                images.withLock { $0[index] = image }
-            }
-            for (unit, image) in zip(units, images.withLock { $0 }) {
-                if let image { store.add(try image.get(), unit.id, for: architecture.description) }
-            }
+            targets += try Self.units(of: plan, plugins, architecture).sorted { $0.id < $1.id }
+                .map { KernelCompiler.Target(unit: $0, architecture: architecture) }
+        }
+        let images = try PhaseTimes.measure("compiling kernels") { () throws(ApusError) in
+            try KernelCompiler.system().compile(targets)
+        }
+        for (target, image) in zip(targets, images) {
+            store.add(image, target.unit.id, for: target.architecture.description)
+        }
+        if let algorithms = try timeProducts(of: plan, plugins) {
+            store.add(algorithms, for: runtime.device.architecture.description)
         }
         return store
     }
@@ -55,14 +54,15 @@ extension CUDABackend {
     }
 
     /// What a decode step and a prompt of 512 tokens launch, for the device or the first architecture asked for.
-    public func launches(
-        of plan: Plan, _ plugins: PluginRegistry
-    ) throws(ApusError) -> [(title: String, lines: [String])] {
+    public func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing] {
         guard let architecture = architectures.first else { return [] }
-        var passes: [(title: String, lines: [String])] = []
+        var passes: [PassListing] = []
         for (title, width) in [("decode of 1 token", 1), ("prompt of 512 tokens", 512)] {
             let outline = try Self.outline(of: plan, plugins, architecture, batch: 1, width: width)
-            passes.append(("\(title) on \(architecture)", outline.launches))
+            passes.append(
+                PassListing(
+                    title: "\(title) on \(architecture)", launches: outline.launches,
+                    notes: PassKind.of(batch: 1, width: width).notes(plan)))
         }
         return passes
     }

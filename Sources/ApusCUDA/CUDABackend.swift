@@ -84,6 +84,16 @@ public final class CUDABackend: Backend {
         _ destinationType: ElementType, count: Int
     ) { host.convert(source, sourceType, destination, destinationType, count: count) }
 
+    /// Pinned memory through which weights reach the GPU while they are read; meanwhile the engine's kernels are loaded.
+    public func receiveWeights(
+        of engine: EngineBlueprint, byteCount: Int
+    ) throws(ApusError) -> (any WeightReceiver)? {
+        guard !runtime.device.driver.isNull else { return nil }
+        runtime.kernels.add(engine.kernels)
+        runtime.kernels.load(Set(engine.kernels.images(for: runtime.device.architecture.description).keys))
+        return try WeightUpload(byteCount, on: runtime.device)
+    }
+
     /// Prepares an engine to run on the GPU.
     public func makeExecutor(_ engine: Engine, limits: SessionLimits) throws(ApusError) -> any Executor {
         guard !runtime.device.driver.isNull else {

@@ -62,8 +62,7 @@ public struct CUDAInstallation: Sendable {
                 let version = try KernelCompiler.system().version
                 return "\(version.major).\(version.minor)"
             case .cublasLt:
-                let version = try CUBLASLt.system().version
-                return "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
+                return CUBLASLt.text(version: try CUBLASLt.system().version)
             }
         } catch {
             return error.message

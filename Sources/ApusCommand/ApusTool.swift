@@ -30,6 +30,7 @@ struct ApusTool: ParsableCommand {
         ])
 
     static func main() {
+        PhaseTimes.begin()
         Interruption.install()
         let failure: (any Error)?
         do {

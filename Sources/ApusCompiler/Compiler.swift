@@ -193,7 +193,7 @@ public enum Compiler {
                 guard region < values.count else { return }
                 let value = values[region]
                 do throws(ApusError) {
-                    try packer.pack(value, packings[region], into: store.bytes(of: region))
+                    try packer.pack(value, packings[region], into: try store.bytes(of: region))
                 } catch {
                     failure.withLock { $0 = $0 ?? error }
                     return

@@ -25,10 +25,8 @@ public protocol Backend: Sendable {
     /// - Throws: `.notFound` if there is no compiler.
     func compileKernels(for plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> KernelStore
 
-    /// What passes of a plan launch on the device, as lines of text under a title each; empty where steps are launches.
-    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [(
-        title: String, lines: [String]
-    )]
+    /// What passes of a plan launch on the device, as text; empty where steps are launches.
+    func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing]
 
     /// Converts `count` elements from one floating-point type to another, rounding to nearest even.
     ///
@@ -36,6 +34,15 @@ public protocol Backend: Sendable {
     func convert(
         _ source: UnsafeRawPointer, _ sourceType: ElementType, _ destination: UnsafeMutableRawPointer,
         _ destinationType: ElementType, count: Int)
+
+    /// What takes the weights of an engine file straight to the device; nil where kernels read the processor's memory.
+    /// - Parameters:
+    ///   - engine: What the weights are of: the device may begin to prepare it.
+    ///   - byteCount: Size of all weights.
+    /// - Throws: `.outOfMemory`.
+    func receiveWeights(of engine: EngineBlueprint, byteCount: Int) throws(ApusError) -> (
+        any WeightReceiver
+    )?
 
     /// Prepares an engine to run: plans buffers, allocates KV caches, binds every kernel to its pointers.
     /// - Throws: `.outOfMemory`, `.mismatch` if the engine was compiled for another backend, `.notFound` if it needs
@@ -52,10 +59,30 @@ extension Backend {
         for plan: Plan, _ plugins: PluginRegistry
     ) throws(ApusError) -> KernelStore { KernelStore() }
 
+    /// None: kernels read the processor's memory.
+    public func receiveWeights(
+        of engine: EngineBlueprint, byteCount: Int
+    ) throws(ApusError) -> (any WeightReceiver)? { nil }
+
     /// None: every step is a launch.
-    public func launches(
-        of plan: Plan, _ plugins: PluginRegistry
-    ) throws(ApusError) -> [(title: String, lines: [String])] { [] }
+    public func launches(of plan: Plan, _ plugins: PluginRegistry) throws(ApusError) -> [PassListing] { [] }
+}
+
+/// What one pass of a plan launches on a device, for people.
+public struct PassListing: Sendable {
+    /// The pass and the device.
+    public let title: String
+    /// The launches in order.
+    public let launches: [String]
+    /// What became of the attentions of the plan, and why.
+    public let notes: [String]
+
+    /// Describes a pass.
+    public init(title: String, launches: [String], notes: [String]) {
+        self.title = title
+        self.launches = launches
+        self.notes = notes
+    }
 }
 
 /// A model that is ready to run forward passes over a batch of sequences, each with its own KV cache.
@@ -70,6 +97,9 @@ public protocol Executor: AnyObject {
 
     /// Bytes held for activations and KV caches.
     var workingBytes: Int { get }
+
+    /// What a user should hear of though nothing failed, of the passes so far.
+    var warnings: [String] { get }
 
     /// The logits of all tokens of the last pass, [batch, width, V], those of padding without meaning.
     ///
@@ -94,6 +124,9 @@ public protocol Executor: AnyObject {
 }
 
 extension Executor {
+    /// None.
+    public var warnings: [String] { [] }
+
     /// None.
     public var tokenLogits: UnsafeBufferPointer<Float>? { nil }
 }

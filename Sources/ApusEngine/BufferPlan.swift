@@ -59,6 +59,9 @@ public struct BufferPlan: Sendable {
         var intervals: [Interval] = []
         for (index, tensor) in plan.tensors.enumerated()
         where tensor.storage == .activation && !held.contains(index) {
+            let (first, last) = Self.life(of: index, in: plan)
+            // What steps computed that others have taken over needs no memory.
+            if first > last { continue }
             guard let count = bounds.upperBound(of: tensor.type.elementCount),
                 (0...Plan.mostElements).contains(count)
             else {
@@ -66,7 +69,6 @@ public struct BufferPlan: Sendable {
                     .internal, "tensor \(tensor.name): no bound for the size of \(tensor.type)")
             }
             let bytes = max(count * tensor.type.element.byteCount, 1)
-            let (first, last) = Self.life(of: index, in: plan)
             intervals.append(Interval(tensor: index, bytes: bytes, first: first, last: last))
         }
         intervals.sort { ($0.bytes, $1.first) > ($1.bytes, $0.first) }

@@ -1,19 +1,27 @@
 package import ApusSupport
 
-/// The compiled kernels that an engine carries, so that a device can run it without a compiler.
+/// What an engine carries for GPUs beside plan and weights: compiled kernels, so that a device can run it without a compiler,
+/// and the algorithms that products were fastest with.
 public struct KernelStore: Sendable, Hashable {
     /// Images by architecture, such as `sm_90a`, and by the name of what was compiled.
     public private(set) var architectures: [String: [String: [UInt8]]] = [:]
+    /// Algorithms of products by the architecture of the GPU that they were timed on.
+    public private(set) var products: [String: ProductAlgorithms] = [:]
 
     /// A store without kernels: what a processor needs.
     public init() {}
 
     /// Whether there is none.
-    public var isEmpty: Bool { architectures.isEmpty }
+    public var isEmpty: Bool { architectures.isEmpty && products.isEmpty }
 
     /// Adds an image.
     public mutating func add(_ image: [UInt8], _ name: String, for architecture: String) {
         architectures[architecture, default: [:]][name] = image
+    }
+
+    /// Adds algorithms in place of those that there are for the architecture.
+    public mutating func add(_ algorithms: ProductAlgorithms, for architecture: String) {
+        products[architecture] = algorithms
     }
 
     /// The images of an architecture, by name.
@@ -23,41 +31,31 @@ public struct KernelStore: Sendable, Hashable {
 // MARK: Bytes
 
 extension KernelStore {
-    /// The images of an architecture, sorted by name: for each the bytes of name and image as u32, then both.
-    func encoded(for architecture: String) -> [UInt8] {
-        var bytes: [UInt8] = []
-        func append(_ count: Int) {
-            for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: count >> shift)) }
+    /// The sections of an engine file that hold the store, in order.
+    var sections: [(name: String, bytes: [UInt8])] {
+        architectures.sorted { $0.key < $1.key }.map {
+            (EngineSection.kernelsPrefix + $0.key, NamedBytes.encoded($0.value))
         }
-        for (name, image) in images(for: architecture).sorted(by: { $0.key < $1.key }) {
-            append(name.utf8.count)
-            append(image.count)
-            bytes += Array(name.utf8) + image
-        }
-        return bytes
+            + products.sorted { $0.key < $1.key }.map {
+                (EngineSection.productsPrefix + $0.key, $0.value.encoded)
+            }
     }
 
-    /// Reads what ``encoded(for:)`` wrote.
-    /// - Throws: `.invalidInput` for bytes that it cannot have written.
+    /// Reads one of ``sections``; passes over any other.
+    /// - Parameter source: The file, for errors.
+    /// - Throws: `.invalidInput` for bytes that no engine has.
     package mutating func read(
-        _ bytes: [UInt8], for architecture: String, source: String
+        section: String, _ bytes: () throws(ApusError) -> [UInt8], source: String
     ) throws(ApusError) {
-        var place = 0
-        func count(at place: Int) -> Int { (0..<4).reduce(0) { $0 | Int(bytes[place + $1]) << (8 * $1) } }
-        while place < bytes.count {
-            guard place + 8 <= bytes.count, case let (name, image) = (count(at: place), count(at: place + 4)),
-                name > 0, place + 8 + name + image <= bytes.count
-            else {
-                throw ApusError(
-                    .invalidInput,
-                    "\(source): expected a kernel's name and image at byte \(place), got something else; compile the "
-                        + "model anew")
-            }
-            let start = place + 8
-            add(
-                Array(bytes[(start + name)..<(start + name + image)]),
-                String(decoding: bytes[start..<start + name], as: UTF8.self), for: architecture)
-            place = start + name + image
+        let place = "\(source): section '\(section)'"
+        func architecture(behind prefix: String) -> String? {
+            section.hasPrefix(prefix) ? String(section.dropFirst(prefix.count)) : nil
+        }
+        if let architecture = architecture(behind: EngineSection.kernelsPrefix) {
+            architectures[architecture] = try NamedBytes.read(
+                try bytes(), "a kernel's name and image", source: place)
+        } else if let architecture = architecture(behind: EngineSection.productsPrefix) {
+            products[architecture] = try ProductAlgorithms(try bytes(), source: place)
         }
     }
 }

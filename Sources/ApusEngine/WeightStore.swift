@@ -1,7 +1,9 @@
 public import ApusGraph
 public import ApusSupport
+import Synchronization
 
-/// The packed weights of an engine: regions of one huge-page buffer, in the layout that kernels read.
+/// The packed weights of an engine, in the layout that kernels read: regions of one buffer, which is the processor's or,
+/// once a device has taken it, the device's alone.
 public final class WeightStore: Sendable {
     /// One packed weight.
     public struct Region: Sendable, Hashable {
@@ -28,8 +30,14 @@ public final class WeightStore: Sendable {
 
     /// All regions, by the index that plans use.
     public let regions: [Region]
-    /// The memory that holds them.
-    public let buffer: HugeBuffer
+    /// Size of the buffer.
+    public let bufferBytes: Int
+    private let place: Mutex<Place>
+
+    private enum Place {
+        case memory(HugeBuffer)
+        case device(any DeviceWeights)
+    }
 
     /// Lays out weights of the given names, types and packings; their bytes are zero until they are written.
     /// - Throws: `.outOfMemory`.
@@ -49,7 +57,8 @@ public final class WeightStore: Sendable {
             offset = Self.aligned(offset + bytes)
         }
         self.regions = regions
-        buffer = try HugeBuffer(byteCount: offset, purpose: "weights")
+        bufferBytes = offset
+        place = Mutex(.memory(try HugeBuffer(byteCount: offset, purpose: "weights")))
     }
 
     /// A page between large weights costs nothing and keeps every row stream aligned.
@@ -65,13 +74,42 @@ public final class WeightStore: Sendable {
     /// - Throws: `.outOfMemory`.
     public init(regions: [Region], byteCount: Int) throws(ApusError) {
         self.regions = regions
-        buffer = try HugeBuffer(byteCount: byteCount, purpose: "weights")
+        bufferBytes = byteCount
+        place = Mutex(.memory(try HugeBuffer(byteCount: byteCount, purpose: "weights")))
     }
 
-    /// The bytes of a region.
-    public func bytes(of region: Int) -> UnsafeMutableRawBufferPointer {
+    /// Takes over a layout and the bytes, which a device holds.
+    public init(regions: [Region], on device: any DeviceWeights) {
+        self.regions = regions
+        bufferBytes = device.byteCount
+        place = Mutex(.device(device))
+    }
+
+    /// The bytes in the processor's memory: the store's own, or a copy of what a device holds.
+    /// - Throws: `.outOfMemory`, and what copying from the device throws.
+    public func buffer() throws(ApusError) -> HugeBuffer {
+        switch place.withLock({ $0 }) {
+        case .memory(let buffer): return buffer
+        case .device(let device):
+            let buffer = try HugeBuffer(byteCount: bufferBytes, purpose: "a copy of the weights")
+            try device.copy(to: buffer)
+            return buffer
+        }
+    }
+
+    /// What holds the bytes in place of the processor's memory; nil while they are there.
+    public var device: (any DeviceWeights)? {
+        place.withLock { if case .device(let device) = $0 { device } else { nil } }
+    }
+
+    /// Gives the bytes to a device that has a copy of them, and lets go of the processor's memory.
+    public func move(to device: any DeviceWeights) { place.withLock { $0 = .device(device) } }
+
+    /// The bytes of a region, to be written while the store is made.
+    /// - Throws: As ``buffer()``.
+    public func bytes(of region: Int) throws(ApusError) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(
-            start: buffer.base + regions[region].offset, count: regions[region].byteCount)
+            start: try buffer().base + regions[region].offset, count: regions[region].byteCount)
     }
 
     /// Bytes of all regions together.

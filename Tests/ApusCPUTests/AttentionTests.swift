@@ -5,6 +5,8 @@ import Testing
 
 /// Products of activations, fused attention and cache updates against the reference interpreter.
 @Suite struct AttentionTests {
-    @Test(arguments: InstructionSet.available, GraphCase.products + GraphCase.attention + GraphCase.caches)
+    @Test(
+        arguments: InstructionSet.available,
+        GraphCase.products + GraphCase.attention + GraphCase.caches + GraphCase.decodeLayers)
     func agreesWithTheInterpreter(set: InstructionSet, test: GraphCase) throws { try test.check(set) }
 }

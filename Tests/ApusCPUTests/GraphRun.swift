@@ -35,7 +35,7 @@ final class GraphRun {
         let packer = WeightPacker(
             graph: graph, expressions: expressions, source: source, backend: backend)
         for (region, weight) in draft.weights.enumerated() {
-            try packer.pack(weight.value, weight.packing, into: store.bytes(of: region))
+            try packer.pack(weight.value, weight.packing, into: try store.bytes(of: region))
         }
         let (memory, bounds) = (inputs, SizeBounds(plan.symbols, limits: limits))
         frame = try Frame(limits: limits)

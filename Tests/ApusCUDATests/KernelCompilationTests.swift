@@ -95,6 +95,23 @@ import Testing
             units.filter { !known.contains($0.source) }.sorted { $0.id < $1.id }, for: architecture)
     }
 
+    /// The decode kernel with all that it does to the new token, in every variant for the reference GPU.
+    @Test(
+        .enabled(if: compiler != nil, "NVRTC is not on this machine"), arguments: CUDAArchitecture.all)
+    func layersOfDecodeStepsCompile(architecture: CUDAArchitecture) async throws {
+        let backend = CUDABackend(compilingFor: [architecture], host: try CPUBackend(threads: 1))
+        var units: Set<KernelUnit> = []
+        for test in GraphCase.decodeLayers.prefix(architecture == .hopper ? .max : 4) where test.width == 1 {
+            let engine = try Compiler.compile(
+                asItStands: Graph(parsing: test.text), weights: NoWeights(), backend: backend)
+            let run = try CUDAPlanRun(
+                engine, limits: SessionLimits(batch: 2, chunk: 1, capacity: 640), on: backend)
+            units.formUnion(try run.units(batch: 2, width: 1))
+        }
+        #expect(!units.isEmpty && units.allSatisfy { $0.source == "attention_decode" })
+        try await compile(units.sorted { $0.id < $1.id }, for: architecture)
+    }
+
     private func compile(_ units: [KernelUnit], for architecture: CUDAArchitecture) async throws {
         let compiler = try #require(Self.compiler)
         await withTaskGroup(of: Void.self) { group in

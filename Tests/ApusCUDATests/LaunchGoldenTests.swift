@@ -29,6 +29,7 @@ import Testing
         Case(name: "plugin-f32", precision: .f32),
         Case(name: "iattention-static-v2", backend: .iattention, cache: .staticV2),
         Case(name: "sdpa-none", backend: .sdpa, cache: CacheKind.none),
+        Case(name: "sdpa-static-v1", backend: .sdpa, cache: .staticV1),
         Case(name: "plugin-i8-cache", kvCache: .i8),
         Case(
             name: "plugin-int4",
@@ -64,7 +65,7 @@ import Testing
     @Test(arguments: cases) func passesLaunchWhatIsRecorded(_ test: Case) throws {
         let (backend, plan) = try Self.plan(test)
         let text = try backend.launches(of: plan, .standard).map { pass in
-            "\(pass.title)\n" + pass.lines.map { "  \($0)\n" }.joined()
+            "\(pass.title)\n" + (pass.notes + pass.launches).map { "  \($0)\n" }.joined()
         }.joined()
         let file = Self.folder.appending(path: "\(test.name).txt")
         if ProcessInfo.processInfo.environment["RECORD"] != nil {
@@ -89,8 +90,19 @@ import Testing
         #expect(held == nil)
     }
 
+    /// Without memory for the loop, tokens come one by one, and the user hears of it once.
+    @Test func loopsWithoutMemoryAreReported() throws {
+        let (_, plan) = try Self.plan(Self.cases[0])
+        let bound = try CUDABackend.bound(plan, .standard, .hopper, batch: 1, width: 1, capacity: 1 << 44)
+            .plan
+        #expect(bound.warnings.isEmpty)
+        for _ in 0..<2 { #expect(bound.loop == nil) }
+        #expect(bound.warnings.count == 1)
+        #expect(bound.warnings.first?.contains("bytes for the token loop on GPU 0") == true)
+    }
+
     /// One token more changes none of the launches that a token loop repeats.
-    @Test(arguments: cases.filter { $0.backend != .sdpa })
+    @Test(arguments: cases.filter { $0.cache != CacheKind.none })
     func decodeDoesNotFollowThePosition(_ test: Case) throws {
         let (_, plan) = try Self.plan(test)
         let outline = try CUDABackend.outline(of: plan, .standard, .hopper, batch: 1, width: 1)

@@ -15,6 +15,43 @@ import Testing
         #expect(header.last == 0x0A)
     }
 
+    /// Where products were timed, or that they were not.
+    @Test func enginesForGPUsTellWhatTheyCarry() throws {
+        let path = NSTemporaryDirectory() + "apus-\(UUID().uuidString).apus"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        func text(_ device: String, _ kernels: KernelStore) throws -> String {
+            let info = ModelInfo(
+                modelType: "x", vocabularySize: 1, maxPositions: 1, layerCount: 0, precision: .f16)
+            let engine = Engine(
+                info: info, plan: Plan(symbols: [], tensors: [], steps: [], outputs: []),
+                weights: try WeightStore([]), precision: .f16, origin: EngineOrigin(device: device),
+                kernels: kernels)
+            let header = try EngineFile.write(engine, generation: GenerationDefaults(), to: path)
+            return EngineListing(
+                header, info: info, precision: .f16, origin: engine.origin, kernels: kernels
+            ).kernels
+        }
+        #expect(try text("cpu", KernelStore()) == "")
+        #expect(
+            try text("cuda", KernelStore()) == """
+                kernels: none; they are compiled when they are first launched
+                algorithms of products: none; the engine was compiled without a GPU, and products take what cuBLASLt \
+                proposes where it runs
+
+                """)
+        var store = KernelStore()
+        store.add([1], "argmax", for: "sm_90a")
+        var algorithms = ProductAlgorithms(gpu: "NVIDIA H200", library: "cuBLASLt 13.1.0")
+        algorithms.add([UInt8](repeating: 0, count: 64), for: "f16 → f32 n=8 k=8, 64 rows")
+        store.add(algorithms, for: "sm_90a")
+        #expect(
+            try text("cuda", store) == """
+                kernels for sm_90a: 1
+                algorithms of products for sm_90a: 1, timed on NVIDIA H200 with cuBLASLt 13.1.0
+
+                """)
+    }
+
     @Test func npyFileHoldsItsRows() throws {
         let path = NSTemporaryDirectory() + "apus-\(UUID().uuidString).npy"
         defer { try? FileManager.default.removeItem(atPath: path) }

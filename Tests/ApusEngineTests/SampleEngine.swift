@@ -58,9 +58,11 @@ enum Sample {
         return try pass([1, 5, 9], cached: 0) + pass([2], cached: 3)
     }
 
-    static func weights(_ engine: Engine) -> [UInt8] {
-        Array(
-            UnsafeRawBufferPointer(start: engine.weights.buffer.base, count: engine.weights.buffer.byteCount))
+    static func weights(_ engine: Engine) throws -> [UInt8] {
+        let buffer = try engine.weights.buffer()
+        return withExtendedLifetime(buffer) {
+            Array(UnsafeRawBufferPointer(start: buffer.base, count: buffer.byteCount))
+        }
     }
 }
 

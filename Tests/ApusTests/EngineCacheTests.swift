@@ -213,6 +213,13 @@ import Testing
         #expect(try EngineKey(folder: link, options: LoadOptions()) == plain)
     }
 
+    @Test func theKeyOfAGPUNamesTheMachine() throws {
+        let folder = try Folder()
+        let key = try EngineKey(folder: folder.path, options: LoadOptions(device: .cuda(0)))
+        #expect(key.text.contains("\nmachine \(CUDABackend.buildMachine(device: 0))\n"))
+        #expect(!(try EngineKey(folder: folder.path, options: LoadOptions())).text.contains("\nmachine "))
+    }
+
     @Test func theKeyNamesTheProgram() throws {
         let lines = try EngineKey(folder: Folder().path, options: LoadOptions()).text.split(separator: "\n")
         #expect(lines[0] == "apus \(ApusVersion.current)")

@@ -12,6 +12,8 @@ final class BoundPlan: PoolJob, RunnablePlan {
     /// What the launches were bound to.
     let context: LaunchContext
     private let pool: ThreadPool
+    /// Held: launches know its addresses.
+    private let weights: HugeBuffer
     private let launches: [Launch]
     /// The first output, if it is f32.
     private let firstOutput: UnsafeMutablePointer<Float>?
@@ -28,10 +30,11 @@ final class BoundPlan: PoolJob, RunnablePlan {
     ) throws(ApusError) {
         self.binding = binding
         self.pool = pool
-        let weights = binding.engine.weights
+        let (weights, regions) = (try binding.engine.weights.buffer(), binding.engine.weights.regions)
+        self.weights = weights
         let pointers = binding.places.map { place in
             switch place {
-            case .weight(let region): weights.buffer.base + weights.regions[region].offset
+            case .weight(let region): weights.base + regions[region].offset
             case .address(let address): address
             }
         }

@@ -19,7 +19,9 @@ final class CUDAPlan: RunnablePlan {
     private let outputBytes: Size?
     private let outputTensor: Int
     private var isSized = false
+    private var hasRun = false
     private var tokenLoop: CUDATokenLoop?
+    private(set) var warnings: [String] = []
     var profile: StepProfile?
 
     init(_ binding: PlanBinding, _ runtime: CUDARuntime) throws(ApusError) {
@@ -28,11 +30,12 @@ final class CUDAPlan: RunnablePlan {
         let device = runtime.device
         runtime.kernels.add(binding.engine.kernels)
         let weights = try runtime.weights(of: binding.engine.weights)
+        let regions = binding.engine.weights.regions
         self.weights = weights
         func addresses(_ binding: PlanBinding) -> [UnsafeMutableRawPointer] {
             binding.places.map { place in
                 switch place {
-                case .weight(let region): weights.address(of: region)
+                case .weight(let region): weights.memory.base + regions[region].offset
                 case .address(let address): address
                 }
             }
@@ -41,11 +44,15 @@ final class CUDAPlan: RunnablePlan {
         shared = try DeviceScratch(rows: binding.limits.batch, on: device)
         var lists: [LaunchList] = []
         for kind in PassKind.allCases {
-            let plan = kind.fused(binding.plan)
-            let buffers = try BufferPlan(plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
-            let own = PlanBinding(binding, plan: plan, buffers: buffers)
-            let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
-            lists.append(LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime))
+            let list = try PhaseTimes.measure("plan of \(kind)") { [shared] () throws(ApusError) in
+                let plan = kind.fused(binding.plan)
+                let buffers = try BufferPlan(
+                    plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
+                let own = PlanBinding(binding, plan: plan, buffers: buffers)
+                let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
+                return LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime)
+            }
+            lists.append(list)
         }
         self.lists = lists
         try shared.reserve(lists.flatMap(\.steps).reduce(0) { max($0, $1.scratchBytes) })
@@ -68,10 +75,15 @@ final class CUDAPlan: RunnablePlan {
     /// The token loop, made when it is first asked for.
     var loop: (any PlanLoop)? {
         if let tokenLoop { return tokenLoop }
-        guard let output = plan.outputs.first,
+        guard warnings.isEmpty, let output = plan.outputs.first,
             let size = plan.tensors[output.tensor].type.shape.last?.constant
         else { return nil }
-        tokenLoop = try? CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
+        do throws(ApusError) {
+            tokenLoop = try CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
+        } catch {
+            warnings.append(
+                "the GPU decodes token by token, not in a loop of its own, which is slower: \(error.message)")
+        }
         return tokenLoop
     }
 
@@ -126,6 +138,14 @@ final class CUDAPlan: RunnablePlan {
     }
 
     func run() throws(ApusError) {
+        guard hasRun else {
+            hasRun = true
+            return try PhaseTimes.measure("first pass") { () throws(ApusError) in try runPass() }
+        }
+        try runPass()
+    }
+
+    private func runPass() throws(ApusError) {
         let device = runtime.device
         try device.activate()
         try updateSizes()
@@ -169,7 +189,22 @@ enum PassKind: CaseIterable {
     static let mostDecodeRows = 8
 
     /// The plan that computes a plan's results in passes of this kind.
-    func fused(_ plan: Plan) -> Plan {
+    func fused(_ plan: Plan) -> Plan { draft(plan).plan }
+
+    /// What became of the attentions of a plan, each note with the number of those that it is about.
+    func notes(_ plan: Plan) -> [String] {
+        var notes: [(text: String, count: Int)] = []
+        for note in draft(plan).notes {
+            if let index = notes.firstIndex(where: { $0.text == note }) {
+                notes[index].count += 1
+            } else {
+                notes.append((note, 1))
+            }
+        }
+        return notes.map { "\($0.count) × \($0.text)" }
+    }
+
+    private func draft(_ plan: Plan) -> PlanDraft {
         switch self {
         case .decode: DecodeFusion.fused(plan)
         case .prefill: PrefillFusion.fused(plan)

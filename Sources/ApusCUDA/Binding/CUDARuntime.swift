@@ -1,7 +1,6 @@
 import ApusEngine
 import ApusSupport
 import CApusCUDA
-import Dispatch
 import Synchronization
 
 #if canImport(Glibc)
@@ -10,21 +9,14 @@ import Synchronization
     import Darwin
 #endif
 
-/// What all engines on one device share: its kernels, its products, the weights that are there.
+/// What all engines on one device share: its kernels and its products.
 final class CUDARuntime: @unchecked Sendable {
     let device: CUDADevice
     let kernels: KernelLibrary
-    private let state = Mutex(State())
-
-    private struct State {
-        var products: Result<ProductLibrary, ApusError>?
-        /// Weights on the device, by the store that they are copies of.
-        var weights: [ObjectIdentifier: Held] = [:]
-    }
-
-    private struct Held {
-        weak var weights: CUDAWeights?
-    }
+    /// cuBLASLt, which is opened while the model is read, since it is large; nil for a device that is not there.
+    private let productLibrary: Background<ProductLibrary>?
+    /// Held while weights are copied.
+    private let uploads = Mutex<Void>(())
 
     /// Whether kernels of a decode step may start before the one before has ended; `APUS_CUDA_OVERLAP=0` tells otherwise,
     /// to find out what it gains.
@@ -34,6 +26,18 @@ final class CUDARuntime: @unchecked Sendable {
         self.device = device
         overlaps = getenv("APUS_CUDA_OVERLAP").map { String(cString: $0) } != "0"
         kernels = KernelLibrary(device)
+        productLibrary =
+            device.driver.isNull
+            ? nil
+            : Background { () throws(ApusError) in
+                _ = try CUBLASLt.system()
+                try device.activate()
+                return try PhaseTimes.measure("starting cuBLASLt") { () throws(ApusError) in
+                    let library = try ProductLibrary(device)
+                    library.warmUp()
+                    return library
+                }
+            }
     }
 
     /// Whether cuBLASLt is there; if not, kernels of Apus compute products.
@@ -43,67 +47,35 @@ final class CUDARuntime: @unchecked Sendable {
     }
 
     func products() throws(ApusError) -> ProductLibrary {
-        let result = state.withLock { state in
-            if let known = state.products { return known }
-            let made: Result<ProductLibrary, ApusError> = Result { () throws(ApusError) in
-                try ProductLibrary(device)
-            }
-            state.products = made
-            return made
+        guard let productLibrary else {
+            throw ApusError(.internal, "a GPU that is not there multiplies nothing")
         }
-        return try result.get()
+        return try productLibrary.get()
     }
 
-    /// The device's copy of the weights of an engine, made when it is first asked for.
+    /// The algorithms of products that an engine brings for this GPU and its library; nil if there are none.
+    func algorithms(of kernels: KernelStore) -> StoredAlgorithms? {
+        guard !device.driver.isNull, !kernels.products.isEmpty, let products = try? products() else {
+            return nil
+        }
+        return StoredAlgorithms(
+            kernels, gpu: device.name, architecture: device.architecture, library: products.library.name)
+    }
+
+    /// The weights of an engine on the device; the first who asks has them copied, and the processor's copy goes.
     func weights(of store: WeightStore) throws(ApusError) -> CUDAWeights {
-        try state.withLock { state throws(ApusError) in
-            let key = ObjectIdentifier(store)
-            if let held = state.weights[key]?.weights { return held }
-            let weights = try CUDAWeights(store, on: device)
-            state.weights[key] = Held(weights: weights)
+        if device.driver.isNull { return try CUDAWeights(placesOn: device) }
+        return try uploads.withLock { _ throws(ApusError) in
+            if let held = store.device as? CUDAWeights, held.memory.device.ordinal == device.ordinal {
+                return held
+            }
+            let weights = try PhaseTimes.measure("weights") { () throws(ApusError) in
+                try WeightUpload.send(try store.buffer(), to: device)
+            }
+            store.move(to: weights)
             return weights
         }
     }
-}
-
-/// The weights of an engine in the memory of a device.
-final class CUDAWeights: @unchecked Sendable {
-    /// Keeps the identity by which the copy is found again.
-    private let store: WeightStore
-    private let memory: CUDAMemory
-
-    init(_ store: WeightStore, on device: CUDADevice) throws(ApusError) {
-        self.store = store
-        // Where nothing computes, addresses are enough.
-        memory = try CUDAMemory(
-            device.driver.isNull ? 1 : store.buffer.byteCount, purpose: "weights", on: device)
-        guard !device.driver.isNull else { return }
-        // Copies from memory that is not pinned go through the driver's own, as fast as a thread moves bytes.
-        let (base, count) = (UInt(bitPattern: store.buffer.base), store.buffer.byteCount)
-        let part = (count / Self.copyingThreads + 4095) / 4096 * 4096
-        let address = memory.address
-        let failure = Mutex<ApusError?>(nil)
-        DispatchQueue.concurrentPerform(iterations: (count + part - 1) / max(part, 1)) { index in
-            do throws(ApusError) {
-                let stream = try CUDAStream(on: device)
-                let (driver, functions) = (device.driver, device.driver.functions)
-                let offset = index * part
-                try driver.check(
-                    functions.copy_in(
-                        address + UInt64(offset), UnsafeRawPointer(bitPattern: base + UInt(offset)),
-                        min(part, count - offset), stream.handle), "copying the weights")
-                try driver.check(functions.stream_synchronize(stream.handle), "copying the weights")
-            } catch {
-                failure.withLock { $0 = $0 ?? error }
-            }
-        }
-        if let error = failure.withLock({ $0 }) { throw error }
-    }
-
-    /// Threads that copy weights to the device.
-    private static let copyingThreads = 8
-
-    func address(of region: Int) -> UnsafeMutableRawPointer { memory.base + store.regions[region].offset }
 }
 
 /// A GPU as executors see it.
@@ -124,7 +96,7 @@ struct CUDAPlanDevice: PlanDevice {
     }
 
     /// The memory of the largest of the plans that a plan is turned into.
-    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int? {
         var most = 0
         for kind in PassKind.allCases {
             let fused = kind.fused(plan)

@@ -19,6 +19,8 @@ final class LaunchList {
     /// Goes up whenever a launch has changed.
     private(set) var generation = 0
     private var graph: CapturedGraph?
+    /// What the engine knows of products on this GPU.
+    private let algorithms: StoredAlgorithms?
 
     private enum Prepared {
         case kernel(PreparedCall)
@@ -38,6 +40,7 @@ final class LaunchList {
         self.kind = kind
         self.steps = steps
         self.runtime = runtime
+        algorithms = runtime.algorithms(of: binding.engine.kernels)
         prepared = Array(repeating: nil, count: steps.count)
         sizes = Array(repeating: [], count: steps.count)
         // What a fused plan lets a step read, it depends on.
@@ -65,11 +68,34 @@ final class LaunchList {
                 generation += 1
             }
         }
+        var fresh: [(index: Int, work: [DeviceWork])] = []
         for index in steps.indices where !isPrepared(index) {
             prepared[index] = nil
             isFresh = true
+            fresh.append((index, try steps[index].work()))
+        }
+        guard isFresh else { return false }
+        try PhaseTimes.measure("launches of \(kind)") { () throws(ApusError) in try prepare(fresh) }
+        return true
+    }
+
+    private func prepare(_ fresh: [(index: Int, work: [DeviceWork])]) throws(ApusError) {
+        let calls = fresh.flatMap(\.work).compactMap { work in
+            if case .kernel(let call) = work { call } else { nil }
+        }
+        try PhaseTimes.measure("kernels of \(kind)") { () throws(ApusError) in
+            try runtime.kernels.prepare(Set(calls.map(\.unit)))
+            for call in calls {
+                _ = try runtime.kernels.function(call.unit, call.function, sharedBytes: call.sharedBytes)
+            }
+        }
+        let products = fresh.flatMap(\.work).compactMap { work in
+            if case .product(let product) = work { product } else { nil }
+        }
+        let chosen = products.isEmpty ? [:] : try choose(products)
+        for (index, work) in fresh {
             var list: [Prepared] = []
-            for work in try steps[index].work() {
+            for work in work {
                 switch work {
                 case .kernel(let call):
                     let overlaps =
@@ -81,13 +107,24 @@ final class LaunchList {
                                 call, runtime.kernels, on: runtime.device, overlaps: overlaps,
                                 sharesProcessors: context.stagesWeights)))
                 case .product(let product):
-                    list.append(.product(try PreparedProduct(product, try runtime.products())))
+                    guard let algorithm = chosen[product.size] else {
+                        throw ApusError(.internal, "no algorithm was chosen for \(product)")
+                    }
+                    list.append(
+                        .product(try PreparedProduct(product, try runtime.products(), algorithm)))
                 }
             }
             prepared[index] = list
             sizes[index] = dependencies[index].map { context.symbols[$0] }
         }
-        return isFresh
+    }
+
+    private func choose(
+        _ products: [LinearProduct]
+    ) throws(ApusError) -> [ProductSize: apus_blaslt_algorithm] {
+        try PhaseTimes.measure("algorithms of \(kind)") { () throws(ApusError) in
+            try runtime.products().choose(products, stored: algorithms)
+        }
     }
 
     /// Whether a step's launches are those for the sizes of the pass.
@@ -170,17 +207,21 @@ final class LaunchList {
     func outline() throws(ApusError) -> PassOutline {
         var launches: [String] = []
         var units: Set<KernelUnit> = []
+        var products: [LinearProduct] = []
         for step in steps {
             for work in try step.work() {
                 switch work {
                 case .kernel(let call):
                     launches.append(call.description)
                     units.insert(call.unit)
-                case .product(let product): launches.append(product.description)
+                case .product(let product):
+                    launches.append(product.description)
+                    products.append(product)
                 }
             }
         }
-        return PassOutline(launches: launches, units: units, isSteadyInLoops: isSteadyInLoops)
+        return PassOutline(
+            launches: launches, units: units, products: products, isSteadyInLoops: isSteadyInLoops)
     }
 }
 
@@ -190,6 +231,8 @@ struct PassOutline {
     let launches: [String]
     /// What is compiled for them.
     let units: Set<KernelUnit>
+    /// What cuBLASLt multiplies in it.
+    let products: [LinearProduct]
     /// Whether they stay the same while positions advance.
     let isSteadyInLoops: Bool
 }

@@ -43,7 +43,9 @@ extension StepKind {
         [LinearStep.kind, AttentionStep.kind, EmbeddingStep.kind, SwiGLUStep.kind, int8.many] + NormStep.kinds
 
     /// Kernels that only fused plans have.
-    private static let fusedKinds: [StepKind] = [GemvStep.kind, int4.few, int8.few]
+    private static let fusedKinds: [StepKind] = [
+        GemvStep.kind, StaticAttentionStep.kind, int4.few, int8.few,
+    ]
 
     private static let int4 = QuantizedLinearStep.kinds("int4_groupwise_gemm", bits: 4)
     private static let int8 = QuantizedLinearStep.kinds("int8_linear", bits: 8)

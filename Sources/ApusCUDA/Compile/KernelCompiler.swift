@@ -1,5 +1,7 @@
 import ApusSupport
 import CApusCUDA
+import Dispatch
+import Synchronization
 
 /// NVIDIA's run-time compiler: CUDA C++ in, a cubin out.
 ///
@@ -37,6 +39,28 @@ final class KernelCompiler: @unchecked Sendable {
     /// The compiler of this machine, loaded once.
     /// - Throws: `.notFound` that says what to install.
     static func system() throws(ApusError) -> KernelCompiler { try loaded.get() }
+
+    /// What is compiled, and for what.
+    struct Target {
+        let unit: KernelUnit
+        let architecture: CUDAArchitecture
+    }
+
+    /// Compiles several units at a time: NVRTC lets threads compile programs of their own.
+    /// - Returns: The cubins, in the order of the units.
+    /// - Throws: As ``compile(_:for:)``, for the first unit that fails.
+    func compile(_ targets: [Target]) throws(ApusError) -> [[UInt8]] {
+        let images = Mutex<[Result<[UInt8], ApusError>?]>(Array(repeating: nil, count: targets.count))
+        DispatchQueue.concurrentPerform(iterations: targets.count) { index in
+            let image = Result { () throws(ApusError) in
+                try compile(targets[index].unit, for: targets[index].architecture)
+            }
+            images.withLock { $0[index] = image }
+        }
+        return try images.withLock { $0 }.compactMap { $0 }.map { image throws(ApusError) in
+            try image.get()
+        }
+    }
 
     /// Compiles a unit for an architecture.
     /// - Returns: The cubin.

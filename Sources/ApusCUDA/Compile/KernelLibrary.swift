@@ -9,13 +9,15 @@ final class KernelLibrary: @unchecked Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        var modules: [String: LoadedModule] = [:]
+        var modules: [String: Background<LoadedModule>] = [:]
         var cubins: [String: [UInt8]] = [:]
+        /// Functions by module, name and shared memory.
+        var functions: [String: CUDAFunction] = [:]
     }
 
-    private final class LoadedModule {
+    /// The driver takes functions of a module from any thread.
+    private final class LoadedModule: @unchecked Sendable {
         let module: CUDAModule
-        var functions: [String: apus_cu_function] = [:]
         init(_ module: consuming CUDAModule) { self.module = module }
     }
 
@@ -31,37 +33,56 @@ final class KernelLibrary: @unchecked Sendable {
         }
     }
 
-    /// A function of a unit, ready to be launched.
+    /// Compiles what no engine brought, and loads all, several units at a time.
     /// - Throws: `.notFound` without NVRTC for a unit that no engine brought.
-    func function(_ unit: KernelUnit, _ name: String, sharedBytes: Int) throws(ApusError) -> CUDAFunction {
-        let id = unit.id
-        return try function(id, name, sharedBytes) { () throws(ApusError) in
-            try KernelCompiler.system().compile(unit, for: self.device.architecture)
+    func prepare(_ units: Set<KernelUnit>) throws(ApusError) {
+        guard !device.driver.isNull else { return }
+        let missing = state.withLock { state in units.filter { state.cubins[$0.id] == nil } }
+        if !missing.isEmpty {
+            let targets = missing.map {
+                KernelCompiler.Target(unit: $0, architecture: device.architecture)
+            }
+            let images = try KernelCompiler.system().compile(targets)
+            state.withLock { state in
+                for (target, image) in zip(targets, images) { state.cubins[target.unit.id] = image }
+            }
+        }
+        load(Set(units.map(\.id)))
+    }
+
+    /// Begins to load units whose cubins are there, several at a time.
+    func load(_ ids: Set<String>) {
+        state.withLock { state in
+            for id in ids.sorted() where state.modules[id] == nil {
+                if let image = state.cubins[id] { state.modules[id] = module(image, id) }
+            }
         }
     }
 
-    /// The same for a text that is not one of Apus's sources.
-    func function(
-        _ id: String, _ name: String, _ sharedBytes: Int, compile: () throws(ApusError) -> [UInt8]
-    ) throws(ApusError) -> CUDAFunction {
-        try state.withLock { state throws(ApusError) in
-            let loaded: LoadedModule
-            if let known = state.modules[id] {
-                loaded = known
-            } else {
-                var image = state.cubins[id] ?? []
-                if image.isEmpty, !device.driver.isNull { image = try compile() }
-                loaded = LoadedModule(try CUDAModule(image, name: id, on: device))
-                state.modules[id] = loaded
-            }
-            let key = "\(name) \(sharedBytes)"
-            if let known = loaded.functions[key] { return CUDAFunction(handle: known) }
-            let function = try ApusError.within(id) { () throws(ApusError) in
-                try loaded.module.function(name, sharedBytes: sharedBytes)
-            }
-            loaded.functions[key] = function
-            return CUDAFunction(handle: function)
+    private func module(_ image: [UInt8], _ id: String) -> Background<LoadedModule> {
+        Background { [device] () throws(ApusError) in
+            LoadedModule(try CUDAModule(image, name: id, on: device))
         }
+    }
+
+    /// A function of a unit, ready to be launched.
+    /// - Throws: `.notFound` without NVRTC for a unit that no engine brought.
+    func function(_ unit: KernelUnit, _ name: String, sharedBytes: Int) throws(ApusError) -> CUDAFunction {
+        let key = "\(unit.id) \(name) \(sharedBytes)"
+        if let known = state.withLock({ $0.functions[key] }) { return known }
+        try prepare([unit])
+        let module = state.withLock { state in
+            if let known = state.modules[unit.id] { return known }
+            // A device that is not there needs no image.
+            let made = self.module([], unit.id)
+            state.modules[unit.id] = made
+            return made
+        }
+        let function = try ApusError.within(unit.id) { () throws(ApusError) in
+            CUDAFunction(handle: try module.get().module.function(name, sharedBytes: sharedBytes))
+        }
+        state.withLock { $0.functions[key] = function }
+        return function
     }
 }
 

@@ -16,9 +16,13 @@ final class CUDADevice: @unchecked Sendable {
     /// Shared memory that a block may ask for.
     let sharedBytesPerBlock: Int
     private let device: apus_cu_device
-    private let context: apus_cu_context?
+    private let context: Background<Context>
 
-    /// Opens a device.
+    private struct Context: @unchecked Sendable {
+        let handle: apus_cu_context
+    }
+
+    /// Opens a device; its context, which takes a while, is made in the background.
     /// - Throws: `.invalidInput` for one that is not there, `.unsupported` for one that is too old.
     init(_ ordinal: Int, driver: CUDADriver) throws(ApusError) {
         self.driver = driver
@@ -33,16 +37,10 @@ final class CUDADevice: @unchecked Sendable {
         let functions = driver.functions
         var device: apus_cu_device = 0
         try driver.check(functions.device_get(&device, Int32(ordinal)), "opening GPU \(ordinal)")
-        var text = [CChar](repeating: 0, count: 128)
-        try driver.check(functions.device_name(&text, 127, device), "asking for the name of GPU \(ordinal)")
-        name = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         func attribute(_ id: Int) throws(ApusError) -> Int {
-            var value: Int32 = 0
-            try driver.check(
-                functions.device_attribute(&value, Int32(id), device),
-                "asking for attribute \(id) of GPU \(ordinal)")
-            return Int(value)
+            try Self.attribute(id, of: device, ordinal, driver)
         }
+        name = try Self.name(of: device, ordinal, driver)
         capability = (try attribute(Int(APUS_CU_MAJOR)), try attribute(Int(APUS_CU_MINOR)))
         processorCount = try attribute(Int(APUS_CU_PROCESSOR_COUNT))
         sharedBytesPerBlock = try attribute(Int(APUS_CU_SHARED_BYTES_PER_BLOCK_OPTIN))
@@ -56,10 +54,50 @@ final class CUDADevice: @unchecked Sendable {
                     + "(Ampere) or newer; choose another device, or --device cpu")
         }
         self.device = device
+        context = Background { [device] () throws(ApusError) in
+            try PhaseTimes.measure("context") { () throws(ApusError) in
+                try Self.retain(device, ordinal, driver)
+            }
+        }
+    }
+
+    /// Name and architecture of a GPU, without opening it.
+    static func identity(_ ordinal: Int, driver: CUDADriver) throws(ApusError) -> String {
+        var device: apus_cu_device = 0
+        try driver.check(driver.functions.device_get(&device, Int32(ordinal)), "opening GPU \(ordinal)")
+        let architecture = CUDAArchitecture(
+            major: try attribute(Int(APUS_CU_MAJOR), of: device, ordinal, driver),
+            minor: try attribute(Int(APUS_CU_MINOR), of: device, ordinal, driver))
+        return "\(try name(of: device, ordinal, driver)) \(architecture)"
+    }
+
+    private static func name(
+        of device: apus_cu_device, _ ordinal: Int, _ driver: CUDADriver
+    ) throws(ApusError) -> String {
+        var text = [CChar](repeating: 0, count: 128)
+        try driver.check(
+            driver.functions.device_name(&text, 127, device), "asking for the name of GPU \(ordinal)")
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func attribute(
+        _ id: Int, of device: apus_cu_device, _ ordinal: Int, _ driver: CUDADriver
+    ) throws(ApusError) -> Int {
+        var value: Int32 = 0
+        try driver.check(
+            driver.functions.device_attribute(&value, Int32(id), device),
+            "asking for attribute \(id) of GPU \(ordinal)")
+        return Int(value)
+    }
+
+    private static func retain(
+        _ device: apus_cu_device, _ ordinal: Int, _ driver: CUDADriver
+    ) throws(ApusError) -> Context {
         var context: apus_cu_context?
-        try driver.check(functions.context_retain(&context, device), "making a context on GPU \(ordinal)")
+        try driver.check(
+            driver.functions.context_retain(&context, device), "making a context on GPU \(ordinal)")
         guard let context else { throw ApusError(.internal, "CUDA: GPU \(ordinal) gave no context") }
-        self.context = context
+        return Context(handle: context)
     }
 
     /// A device of which nothing is there but its properties: those of the usual GPU of an architecture.
@@ -72,19 +110,22 @@ final class CUDADevice: @unchecked Sendable {
         byteCount = 1 << 37
         sharedBytesPerBlock = architecture.sharedBytesPerBlock
         device = 0
-        var context: apus_cu_context?
-        _ = driver.functions.context_retain(&context, 0)
-        self.context = context
+        let null = driver
+        context = Background { () throws(ApusError) in try Self.retain(0, 0, null) }
     }
 
-    deinit { _ = driver.functions.context_release(device) }
+    deinit {
+        // A context that could not be made is not there to be given back.
+        if (try? context.get()) != nil { _ = driver.functions.context_release(device) }
+    }
 
     /// The architecture that kernels are compiled for.
     var architecture: CUDAArchitecture { CUDAArchitecture(major: capability.major, minor: capability.minor) }
 
     /// Makes the device that of the calling thread; every entry from outside begins with it.
     func activate() throws(ApusError) {
-        try driver.check(driver.functions.context_set(context), "entering the context of GPU \(ordinal)")
+        try driver.check(
+            driver.functions.context_set(context.get().handle), "entering the context of GPU \(ordinal)")
     }
 
     /// Bytes of device memory that nobody has.

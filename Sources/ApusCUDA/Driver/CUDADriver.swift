@@ -58,7 +58,7 @@ final class CUDADriver: @unchecked Sendable {
     }
 
     private static let loaded: Result<CUDADriver, ApusError> = Result { () throws(ApusError) in
-        try CUDADriver(loading: ())
+        try PhaseTimes.measure("driver") { () throws(ApusError) in try CUDADriver(loading: ()) }
     }
 
     /// The driver of this machine, loaded and started once.

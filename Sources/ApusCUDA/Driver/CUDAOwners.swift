@@ -2,11 +2,35 @@ import ApusEngine
 import ApusSupport
 import CApusCUDA
 
-/// Device memory that one owner frees.
-struct CUDAAllocation: ~Copyable {
+// Each type here owns one thing of the driver's and gives it back when it ends.
+
+extension CUDADevice {
+    /// Has the driver make something, in the device's context.
+    /// - Parameter name: What it is, with its article.
+    fileprivate func make<Handle>(
+        _ name: @autoclosure () -> String, _ body: (apus_cu_driver, inout Handle?) -> apus_cu_result
+    ) throws(ApusError) -> Handle {
+        try activate()
+        var handle: Handle?
+        try driver.check(body(driver.functions, &handle), "making \(name())")
+        guard let handle else { throw ApusError(.internal, "CUDA: making \(name()): nothing was made") }
+        return handle
+    }
+
+    /// Gives something back to the driver, which can fail only where the process ends anyway.
+    fileprivate func end(_ body: (apus_cu_driver) -> apus_cu_result) {
+        try? activate()
+        _ = body(driver.functions)
+    }
+}
+
+/// Device memory that several share.
+final class CUDAMemory: DeviceMemory, @unchecked Sendable {
+    let device: CUDADevice
     let address: apus_cu_address
     let byteCount: Int
-    private let device: CUDADevice
+    /// The address as a pointer, which only the device may follow.
+    let base: UnsafeMutableRawPointer
 
     /// Allocates memory, whose contents are undefined.
     /// - Throws: `.outOfMemory` that names the purpose.
@@ -23,32 +47,14 @@ struct CUDAAllocation: ~Copyable {
                     + "choose a smaller model, batch or context")
         }
         try device.driver.check(status, "allocating \(byteCount) bytes for \(purpose)")
-        self.address = address
-    }
-
-    deinit {
-        try? device.activate()
-        _ = device.driver.functions.deallocate(address)
-    }
-}
-
-/// Device memory that several share.
-final class CUDAMemory: DeviceMemory, @unchecked Sendable {
-    private let allocation: CUDAAllocation
-    /// The address as a pointer, which only the device may follow.
-    let base: UnsafeMutableRawPointer
-
-    init(_ byteCount: Int, purpose: String, on device: CUDADevice) throws(ApusError) {
-        let allocation = try CUDAAllocation(byteCount, purpose: purpose, on: device)
-        guard let base = UnsafeMutableRawPointer(bitPattern: UInt(allocation.address)) else {
+        guard let base = UnsafeMutableRawPointer(bitPattern: UInt(address)) else {
             throw ApusError(.internal, "CUDA: memory for \(purpose) begins at address 0")
         }
-        self.allocation = allocation
+        self.address = address
         self.base = base
     }
 
-    var address: apus_cu_address { allocation.address }
-    var byteCount: Int { allocation.byteCount }
+    deinit { device.end { $0.deallocate(address) } }
 }
 
 /// Memory of the processor that the device reads and writes too.
@@ -59,28 +65,22 @@ final class CUDAHostMemory: @unchecked Sendable {
     let byteCount: Int
     private let device: CUDADevice
 
+    /// Pins zeros.
     init(_ byteCount: Int, purpose: String, on device: CUDADevice) throws(ApusError) {
         self.device = device
         self.byteCount = byteCount
-        try device.activate()
-        let driver = device.driver
-        var base: UnsafeMutableRawPointer?
         // 3: usable by every context, and mapped.
-        try driver.check(
-            driver.functions.host_allocate(&base, max(byteCount, 1), 3),
-            "pinning \(byteCount) bytes for \(purpose)")
-        guard let base else { throw ApusError(.outOfMemory, "\(byteCount) pinned bytes for \(purpose)") }
-        self.base = base
+        base = try device.make("\(byteCount) pinned bytes for \(purpose)") { driver, base in
+            driver.host_allocate(&base, max(byteCount, 1), 3)
+        }
         base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
         var address: apus_cu_address = 0
-        try driver.check(driver.functions.host_address(&address, base, 0), "mapping \(purpose)")
+        try device.driver.check(
+            device.driver.functions.host_address(&address, base, 0), "mapping \(purpose)")
         self.address = address
     }
 
-    deinit {
-        try? device.activate()
-        _ = device.driver.functions.host_deallocate(base)
-    }
+    deinit { device.end { $0.host_deallocate(base) } }
 }
 
 /// A queue of work on a device.
@@ -90,18 +90,11 @@ struct CUDAStream: ~Copyable {
 
     init(on device: CUDADevice) throws(ApusError) {
         self.device = device
-        try device.activate()
-        var handle: apus_cu_stream?
         // 1: does not wait for the default stream.
-        try device.driver.check(device.driver.functions.stream_create(&handle, 1), "making a stream")
-        guard let handle else { throw ApusError(.internal, "CUDA: no stream was made") }
-        self.handle = handle
+        handle = try device.make("a stream") { $0.stream_create(&$1, 1) }
     }
 
-    deinit {
-        try? device.activate()
-        _ = device.driver.functions.stream_destroy(handle)
-    }
+    deinit { device.end { $0.stream_destroy(handle) } }
 }
 
 /// Kernels of one cubin, loaded.
@@ -112,35 +105,28 @@ struct CUDAModule: ~Copyable {
     /// - Parameter image: The bytes of a cubin.
     init(_ image: [UInt8], name: String, on device: CUDADevice) throws(ApusError) {
         self.device = device
-        try device.activate()
-        var handle: apus_cu_module?
-        let status = image.withUnsafeBytes { device.driver.functions.module_load(&handle, $0.baseAddress) }
-        try device.driver.check(status, "loading kernels '\(name)' for \(device.architecture)")
-        guard let handle else { throw ApusError(.internal, "CUDA: kernels '\(name)' were not loaded") }
-        self.handle = handle
+        handle = try device.make("kernels '\(name)' for \(device.architecture)") { driver, handle in
+            image.withUnsafeBytes { driver.module_load(&handle, $0.baseAddress) }
+        }
     }
 
     /// A function of the module.
     /// - Parameter sharedBytes: Dynamic shared memory that launches may ask for.
     borrowing func function(_ name: String, sharedBytes: Int) throws(ApusError) -> apus_cu_function {
-        var function: apus_cu_function?
-        let functions = device.driver.functions
-        try device.driver.check(
-            functions.module_function(&function, handle, name), "finding kernel '\(name)'")
-        guard let function else { throw ApusError(.internal, "CUDA: there is no kernel '\(name)'") }
+        let module = handle
+        let function = try device.make("kernel '\(name)'") { driver, function in
+            driver.module_function(&function, module, name)
+        }
         if sharedBytes > 48 << 10 {
             try device.driver.check(
-                functions.function_set(
+                device.driver.functions.function_set(
                     function, Int32(APUS_CU_FUNCTION_DYNAMIC_SHARED_BYTES), Int32(sharedBytes)),
                 "giving kernel '\(name)' \(sharedBytes) bytes of shared memory")
         }
         return function
     }
 
-    deinit {
-        try? device.activate()
-        _ = device.driver.functions.module_unload(handle)
-    }
+    deinit { device.end { $0.module_unload(handle) } }
 }
 
 /// A captured sequence of launches that is replayed as one.
@@ -168,16 +154,10 @@ struct CUDAGraph: ~Copyable {
         }
         try driver.check(functions.capture_end(stream.handle, &graph), "capturing a graph")
         defer { _ = functions.graph_destroy(graph) }
-        var exec: apus_cu_graph_exec?
-        try driver.check(functions.graph_instantiate(&exec, graph, 0), "instantiating a graph")
-        guard let exec else { throw ApusError(.internal, "CUDA: no graph was made") }
-        handle = exec
+        handle = try device.make("a graph") { $0.graph_instantiate(&$1, graph, 0) }
     }
 
-    deinit {
-        try? device.activate()
-        _ = device.driver.functions.graph_exec_destroy(handle)
-    }
+    deinit { device.end { $0.graph_exec_destroy(handle) } }
 }
 
 /// A point in a stream whose time is taken.
@@ -187,15 +167,8 @@ struct CUDAEvent: ~Copyable {
 
     init(on device: CUDADevice) throws(ApusError) {
         self.device = device
-        try device.activate()
-        var handle: apus_cu_event?
-        try device.driver.check(device.driver.functions.event_create(&handle, 0), "making an event")
-        guard let handle else { throw ApusError(.internal, "CUDA: no event was made") }
-        self.handle = handle
+        handle = try device.make("an event") { $0.event_create(&$1, 0) }
     }
 
-    deinit {
-        try? device.activate()
-        _ = device.driver.functions.event_destroy(handle)
-    }
+    deinit { device.end { $0.event_destroy(handle) } }
 }

@@ -8,11 +8,13 @@ import ApusGraph
 ///     swiglu(linear(a, w))          → gemv(a, w, gated)
 ///     gather_last_token(x)          → x: it is the only token
 ///
-/// and the same with quantised matrices. A norm is computed anew by every block of the product after it, which costs less
+/// and the same with quantised matrices, after ``DecomposedAttentionFusion`` and ``StaticAttentionFusion``. A norm is computed anew by every block of the product after it, which costs less
 /// than a launch of its own.
 enum DecodeFusion {
-    static func fused(_ plan: Plan) -> Plan {
+    static func fused(_ plan: Plan) -> PlanDraft {
         var draft = PlanDraft(plan)
+        DecomposedAttentionFusion.apply(to: &draft)
+        StaticAttentionFusion.apply(to: &draft)
         skipGathers(&draft)
         addResiduals(&draft, PlanUses(draft.positioned), isForFewRows: true)
         foldNorms(&draft, PlanUses(draft.positioned))
@@ -21,7 +23,7 @@ enum DecodeFusion {
             guard let step, let product = Product(step) else { continue }
             draft.steps[position] = product.step(step, isForFewRows: true)
         }
-        return draft.plan
+        return draft
     }
 
     private static func skipGathers(_ draft: inout PlanDraft) {

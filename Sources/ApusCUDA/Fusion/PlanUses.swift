@@ -7,15 +7,22 @@ struct PlanUses {
     private(set) var makers: [Int?]
     /// Positions of the steps that read a tensor's memory, each as often as it reads it.
     private(set) var readers: [[Int]]
+    /// Positions of the steps that write a tensor's memory: one, but for what is changed in place.
+    private(set) var writers: [[Int]]
     /// Whether the memory is an output of the plan.
     private(set) var isOutput: [Bool]
 
     init(_ plan: Plan) {
         makers = Array(repeating: nil, count: plan.tensors.count)
         readers = Array(repeating: [], count: plan.tensors.count)
+        writers = Array(repeating: [], count: plan.tensors.count)
         isOutput = Array(repeating: false, count: plan.tensors.count)
         for (position, step) in plan.steps.enumerated() {
-            for result in step.results where plan.root(of: result) == result { makers[result] = position }
+            for result in step.results {
+                let root = plan.root(of: result)
+                if root == result { makers[result] = position }
+                writers[root].append(position)
+            }
             for case let operand? in step.operands { readers[plan.root(of: operand)].append(position) }
         }
         for output in plan.outputs { isOutput[plan.root(of: output.tensor)] = true }
@@ -30,6 +37,8 @@ struct PlanDraft {
     var steps: [Plan.Step?]
     /// Steps that are to run just before the one at a position.
     var insertions: [Int: Plan.Step] = [:]
+    /// What was done with each attention, or why it was not, for people.
+    var notes: [String] = []
 
     init(_ plan: Plan) {
         original = plan
@@ -62,16 +71,29 @@ struct PlanDraft {
         insertions = [:]
     }
 
-    /// The tensor that owns the memory of another, if it is the whole of it, row-major; nil for any other view.
-    func wholeRoot(_ tensor: Int) -> Int? {
+    /// The tensor that owns the memory of another.
+    func root(_ tensor: Int) -> Int {
         var root = tensor
         while case .alias(let next) = tensors[root].storage { root = next }
+        return root
+    }
+
+    /// The tensor that owns the memory of another, if it is the whole of it, row-major; nil for any other view.
+    ///
+    /// A kernel may write its result in another order of dimensions, which the view then has undone.
+    func wholeRoot(_ tensor: Int) -> Int? {
+        let root = root(tensor)
         guard root != tensor else { return root }
         let isWhole =
             tensors[tensor].layout.isDense(tensors[tensor].type.shape) && tensors[tensor].layout.offset == 0
             && tensors[tensor].type.elementCount == tensors[root].type.elementCount
-            && tensors[root].layout.isDense(tensors[root].type.shape)
         return isWhole ? root : nil
+    }
+
+    /// Adds a tensor.
+    mutating func add(_ tensor: Plan.Tensor) -> Int {
+        tensors.append(tensor)
+        return tensors.count - 1
     }
 
     /// Replaces a tensor by a view of the whole of another.

@@ -6,28 +6,35 @@ import ApusGraph
 ///     add_rms_norm(x, linear(a, w)) → linear(a, w, residual: x), rms_norm
 ///
 /// and what only products read is written in the type of their weights, which rounds it once, where the product would.
+/// Before that, ``DecomposedAttentionFusion``.
 enum PrefillFusion {
-    static func fused(_ plan: Plan) -> Plan {
+    static func fused(_ plan: Plan) -> PlanDraft {
         var draft = PlanDraft(plan)
-        DecodeFusion.addResiduals(&draft, PlanUses(plan), isForFewRows: false)
+        DecomposedAttentionFusion.apply(to: &draft)
+        DecodeFusion.addResiduals(&draft, PlanUses(draft.positioned), isForFewRows: false)
         narrowInputs(&draft, PlanUses(draft.positioned))
-        return draft.plan
+        return draft
     }
 
     /// The ops whose kernels write any floating-point type, by the result that products read.
     private static let writers = [
         "rms_norm": 0, "layer_norm": 0, "add_rms_norm": 1, "add_layer_norm": 1, "swiglu": 0,
-        "attention_plugin": 0,
+        "attention": 0, "attention_plugin": 0,
     ]
 
     private static func narrowInputs(_ draft: inout PlanDraft, _ uses: PlanUses) {
+        // Tensors by the one whose whole memory they show, which types do not change.
+        var members: [Int: [Int]] = [:]
+        for index in draft.tensors.indices {
+            if let root = draft.wholeRoot(index) { members[root, default: []].append(index) }
+        }
         for step in draft.steps {
             guard let step, let index = writers[step.op] else { continue }
             let result = step.results[index]
             guard draft.wholeRoot(result) == result, !uses.isOutput[result], !uses.readers[result].isEmpty,
                 let element = commonElement(uses, result, draft), element != .f32
             else { continue }
-            retype(result, as: element, &draft)
+            for member in members[result] ?? [] { draft.retype(member, as: element) }
         }
         // What a gate reads comes straight from a product, which writes either type.
         for step in draft.steps {
@@ -36,7 +43,7 @@ enum PrefillFusion {
                 uses.readers[root].count == 1, !uses.isOutput[root], product.operand(place.bias) == nil,
                 let element = factorElement(product, draft)
             else { continue }
-            retype(root, as: element, &draft)
+            for member in members[root] ?? [] { draft.retype(member, as: element) }
         }
     }
 
@@ -47,13 +54,6 @@ enum PrefillFusion {
         }
         let element = draft.tensors[weight].type.element
         return place.bias > 2 && element == .f32 && product.string("activations") != "f32" ? .f16 : element
-    }
-
-    /// A tensor and all views of it in another element type.
-    private static func retype(_ root: Int, as element: ElementType, _ draft: inout PlanDraft) {
-        for index in draft.tensors.indices where draft.wholeRoot(index) == root {
-            draft.retype(index, as: element)
-        }
     }
 
     /// The type of the weights of all readers, if they are products that read the tensor as a whole.

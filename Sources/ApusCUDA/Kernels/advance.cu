@@ -1,8 +1,8 @@
 // The end of a step of the token loop: every row's token becomes the next input, and the counters move on.
 //
-//   advance_greedy   takes the token from the partial maxima of gemv_head (argmax_finish and advance in one)
-//   advance          takes the token from `chosen` (sample, argmax_finish), i32 [B], −1 where logits cannot be compared
-//   argmax_finish    only reduces: best_values, best_indices [B, parts] → chosen [B]
+//   advance_greedy   takes the token from the partial maxima of gemv_head or argmax_parts, best_values and best_indices
+//                    [B, parts]
+//   advance          takes the token from `chosen` (sample), i32 [B], −1 where logits cannot be compared
 //
 // State in device memory, all i32:
 //   tokens [B]             next input                 positions [B]   position of that input
@@ -19,7 +19,7 @@
 // A row that has stopped stays put: its token, position, length and start do not change.
 // positions, lengths and starts may each be null.
 //
-// Launch: one block of THREADS threads, a multiple of 32. advance_greedy, argmax_finish: a warp walks the parts of a row.
+// Launch: one block of THREADS threads, a multiple of 32. advance_greedy: a warp walks the parts of a row.
 #include "types.cuh"
 
 #if !defined(THREADS)
@@ -93,16 +93,6 @@ struct State {
         }
     }
 };
-
-extern "C" __global__ void __launch_bounds__(THREADS) argmax_finish(
-    const float *best_values, const int *best_indices, int parts, int rows, int *chosen) {
-    let_next_start();
-    wait_for_previous();
-    for (int b = threadIdx.x / 32; b < rows; b += THREADS / 32) {
-        const int token = largest_of(best_values + (long long)b * parts, best_indices + (long long)b * parts, parts);
-        if (threadIdx.x % 32 == 0) chosen[b] = token;
-    }
-}
 
 extern "C" __global__ void __launch_bounds__(THREADS) advance(
     const int *chosen, int rows, int *tokens, int *positions, int *lengths, int *starts, int *step, int *stop,

@@ -1,8 +1,10 @@
 // attention_decode: attention of one new token a sequence, its keys split over the whole GPU.
 //
-// PLUGIN 1 is the attention plugin's decode in one launch: it norms and turns q and k of packed_qkv, writes k and v to
-// the cache and attends; the new token's k and v go from shared memory, rounded as the cache keeps them. PLUGIN 0
-// attends with a given q to given keys.
+// NEWEST 1 is all that lies between the product of q, k and v and the projection after attention: it norms and turns q and
+// k of the new token, writes k and v to the cache and attends; the new token's k and v go from shared memory, rounded as the
+// cache keeps them. It serves the attention plugin (one packed operand, one cache, angles from a table) and static caches
+// (K and V apart, angles that the pass computes) alike: they differ in strides and in TABLE. NEWEST 0 attends with a given q
+// to given keys.
 //
 // A block has WARPS warps. Each takes granules of 32 keys (16 where rows exceed 256 bytes) with all query heads of the
 // KV head at once, at most 8; larger groups go in parts, a block row each. Granules of K and V come through a ring of
@@ -14,7 +16,7 @@
 // good as FP32 ones: 2^-22 relative to the largest, INT8 and bfloat16 caches 2^-16. Softmax is online, in FP32.
 //
 // Tiles of TILE = WARPS granules go round-robin to blocks. So the first granules of a block do not depend on the length,
-// and in the plugin they are read before the kernels before this one end: rows of earlier tokens are old. Warps merge
+// and with NEWEST 1 they are read before the kernels before this one end: rows of earlier tokens are old. Warps merge
 // through shared memory, blocks of a cluster (CLUSTER > 1, sm_90) by writing slices into each other's shared memory,
 // clusters through scratch, where the last to arrive writes the output. A further cluster takes part only when the others
 // have SPREAD tiles a block, so short sequences end without scratch. The order of sums depends on the launch and the length only.
@@ -25,8 +27,8 @@
 // 89 % of the read bandwidth. Registers that spill cost about 1 us a launch, so none may.
 //
 // Macros
-//   PLUGIN                1 or 0
-//   CACHE_T               float, half_t, bfloat_t; in the plugin also signed char: INT8 codes with scales (see rope_kv)
+//   NEWEST                1 or 0
+//   CACHE_T               float, half_t, bfloat_t; with NEWEST 1 also signed char: INT8 codes with scales (see rope_kv)
 //   OUT_T                 float, half_t, bfloat_t
 //   HEAD_DIM              D, a multiple of 8 up to 256
 //   Q_HEADS, KV_HEADS     HQ, HKV
@@ -35,7 +37,8 @@
 //   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), for C above 8192 max(2, 25000 / unit bytes)
 //   CLUSTER               1, 2, 4, 8 or 16 blocks; above 1 for sm_90 and up, 16 only where the function's attribute
 //                         NON_PORTABLE_CLUSTER_SIZE_ALLOWED was set
-//   ROTARY_DIM, QK_NORM   PLUGIN only: R, even; 1 if q_norm and k_norm are there
+//   ROTARY_DIM, QK_NORM   NEWEST only: R, even; 1 if q_norm and k_norm are there
+//   TABLE                 NEWEST only: 1: angles are constant, a row a position, R/2 of them; 0: those of the new token, R
 //
 // Launch: grid (splits, HKV·PARTS, B) with PARTS = ceil(HQ / HKV / 8), block 32·WARPS, dynamic shared memory
 // WARPS·UNITS·unit with unit = SETS·(16·D·sizeof(CACHE_T) + 64 if INT8) bytes, SETS = 2 where D·sizeof(CACHE_T) <= 256, else
@@ -46,9 +49,12 @@
 //   n       = clamp(room(CLUSTER) / (CLUSTER·rows), 1, ceil(C / (16·SETS·WARPS·CLUSTER·SPREAD))), SPREAD = max(1, CLUSTER / 2)
 //
 // Arguments
-//   PLUGIN 1: packed_qkv f32[B, 1, (HQ + 2·HKV)·D], cache CACHE_T[B, 2, HKV, C, D] (INT8: [.., C, D + 4], C a multiple
-//     of 4), rope f32[rope_batches, rope_rows, R], q_norm, k_norm f32[D] or null, rope_rows, rope_batches, eps
-//   PLUGIN 0: q f32, k and v CACHE_T with `strides` (AttentionStrides, elements; rows of k and v start at multiples of 16
+//   NEWEST 1: q f32[B, HQ, D], k and v f32[B, HKV, D], k_cache and v_cache CACHE_T[B, HKV, C, D] (INT8: head by head, C·D
+//     codes, then C scales, C a multiple of 4) and cosines and sines f32 with `strides` (NewestStrides, elements; all even,
+//     heads of a cache start at multiples of 8 bytes, 16 where D·sizeof(CACHE_T) is such), rope_rows (TABLE 1), q_norm, k_norm
+//     f32[D] or null, eps, factor f32[1] or null, which multiplies scale, fault i32[1] or null and step: a length that is
+//     not in 1…C is reported there (see report), its output is 0
+//   NEWEST 0: q f32, k and v CACHE_T with `strides` (AttentionStrides, elements; rows of k and v start at multiples of 16
 //     bytes, row strides of q and all of out are not used)
 //   both: capacity C, the bound of a length; lengths i32: lengths[b·length_stride] + length_offset keys, the new token's
 //     included (lengths null: only length_offset); 0: the output is 0 and nothing is written; out OUT_T[B, HQ, D];
@@ -56,20 +62,20 @@
 //     ceil(HQ / HKV / PARTS); counters u32[CLUSTER·gridDim.y·B], 0 at first and left so; window: 0 or so many keys, the
 //     query's own included; scale; softcap
 //
-// With PLUGIN 1 rope, q_norm, k_norm and the rows of earlier tokens are read before wait_for_previous(): the former must be constant
-// over the graph, and between two launches on the same cache there must be another launch of this kernel, the end of a graph, or
-// a kernel launched without programmatic dependence.
+// With NEWEST 1 q_norm, k_norm, factor, with TABLE 1 cosines and sines, and the rows of earlier tokens are read before
+// wait_for_previous(): the former must be constant over the graph, and between two launches on the same cache there must be
+// another launch of this kernel, the end of a graph, or a kernel launched without programmatic dependence.
 
 #include "attention.cuh"
 
-#if !defined(PLUGIN) || !defined(CACHE_T) || !defined(OUT_T) || !defined(HEAD_DIM) || !defined(Q_HEADS)
-#error "attention_decode needs PLUGIN, CACHE_T, OUT_T, HEAD_DIM, Q_HEADS"
+#if !defined(NEWEST) || !defined(CACHE_T) || !defined(OUT_T) || !defined(HEAD_DIM) || !defined(Q_HEADS)
+#error "attention_decode needs NEWEST, CACHE_T, OUT_T, HEAD_DIM, Q_HEADS"
 #endif
 #if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(UNITS) || !defined(CLUSTER)
 #error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, UNITS, CLUSTER"
 #endif
-#if PLUGIN && (!defined(ROTARY_DIM) || !defined(QK_NORM))
-#error "attention_decode with PLUGIN 1 needs ROTARY_DIM, QK_NORM"
+#if NEWEST && (!defined(ROTARY_DIM) || !defined(QK_NORM) || !defined(TABLE))
+#error "attention_decode with NEWEST 1 needs ROTARY_DIM, QK_NORM, TABLE"
 #endif
 #if CLUSTER > 1 && __CUDA_ARCH__ < 900
 #error "attention_decode: clusters need sm_90"
@@ -126,14 +132,16 @@ struct Deal {
     }
 };
 
-__device__ __forceinline__ int length_of(const int *lengths, int stride, int offset, int capacity, int b) {
-    const int length = (lengths == nullptr ? 0 : load_fresh(lengths + (long long)b * stride)) + offset;
-    return min(max(length, 0), capacity);
+/// The length that is stated for sequence `b`, be it possible or not.
+__device__ __forceinline__ int length_of(const int *lengths, int stride, int offset, int b) {
+    return (lengths == nullptr ? 0 : load_fresh(lengths + (long long)b * stride)) + offset;
 }
+
+__device__ __forceinline__ int within(int length, int capacity) { return min(max(length, 0), capacity); }
 
 #include "attention_merge.cuh"
 
-#if PLUGIN
+#if NEWEST
 #include "attention_newest.cuh"
 #endif
 
@@ -144,9 +152,10 @@ __device__ __forceinline__ int length_of(const int *lengths, int stride, int off
 #endif
 
 extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_WIDE ? 2 : 1) attention_decode(
-#if PLUGIN
-    const float *packed_qkv, CACHE_T *cache, const float *rope, const float *q_norm, const float *k_norm, int rope_rows,
-    int rope_batches, float eps,
+#if NEWEST
+    const float *q, const float *k, const float *v, CACHE_T *k_cache, CACHE_T *v_cache, const float *cosines,
+    const float *sines, NewestStrides strides, int rope_rows, const float *q_norm, const float *k_norm, float eps,
+    const float *factor, int *fault, int step,
 #else
     const float *q, const CACHE_T *k, const CACHE_T *v, AttentionStrides strides,
 #endif
@@ -155,7 +164,7 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4;
     const int b = blockIdx.z, kv_head = blockIdx.y / PARTS, part = blockIdx.y % PARTS;
     const int first_head = kv_head * GROUP + part * HEADS, heads = min(HEADS, GROUP - part * HEADS);
-    const float q_factor = SOFTCAP ? scale : scale * log2_e;
+    float q_factor = SOFTCAP ? scale : scale * log2_e;
 #if CLUSTER > 1
     arrive_at_cluster();
 #endif
@@ -174,21 +183,22 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
             else values.ask<false>(ring + u * UNIT_BYTES, at, lane);
         }
     };
-#if PLUGIN
-    const long long head_size = (long long)capacity * (IS_QUANTIZED ? D + 4 : D);
-    CACHE_T *const k_head = cache + ((long long)b * 2 * HKV + kv_head) * head_size;
-    CACHE_T *const v_head = k_head + HKV * head_size;
+#if NEWEST
+    if (factor != nullptr) q_factor *= *factor;
+    CACHE_T *const k_head = k_cache + b * strides.k_cache_batch + kv_head * strides.k_cache_head;
+    CACHE_T *const v_head = v_cache + b * strides.v_cache_batch + kv_head * strides.v_cache_head;
     const auto rows_of = [&](const CACHE_T *head, const Deal &deal) {
         // The newest row comes from shared memory.
         const float *scales = IS_QUANTIZED ? (const float *)(head + (long long)capacity * D) : nullptr;
         return Rows{head, scales, deal.from, deal.keys - 1};
     };
-    const float *table = rope + (long long)(rope_batches == 1 ? 0 : b) * rope_rows * R;
+    cosines += b * strides.rope_batch, sines += b * strides.rope_batch;
     // The length may still be that of the step before; if so, all this is done again.
-    Deal deal(length_of(lengths, length_stride, length_offset, capacity, b), window);
+    Deal deal(within(length_of(lengths, length_stride, length_offset, b), capacity), window);
     keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
     fill_ring(deal);
-    Turn turn(table, min(max(deal.keys - 1, 0), rope_rows - 1), lane);
+    Turn turn;
+    if (TABLE) turn.load(cosines, sines, within(deal.keys - 1, rope_rows - 1), lane);
     NewestHeads fresh;
 #if QK_NORM
     fresh.load_norms(q_norm, k_norm, warp, lane);
@@ -196,15 +206,24 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
     __syncthreads();
     wait_for_previous();
     let_next_start();
-    const int length = length_of(lengths, length_stride, length_offset, capacity, b);
-    fresh.load(packed_qkv + (long long)b * (HQ + 2 * HKV) * D, first_head, kv_head, heads, warp, lane);
+    const int stated = length_of(lengths, length_stride, length_offset, b);
+    fresh.load(
+        q + b * strides.q_batch + first_head * strides.q_head, strides.q_head,
+        k + b * strides.k_batch + kv_head * strides.k_head, v + b * strides.v_batch + kv_head * strides.v_head, heads,
+        warp, lane);
+    if (!TABLE) turn.load(cosines, sines, 0, lane);
+    int length = within(stated, capacity);
+    if (fault != nullptr && (stated < 1 || stated > capacity)) {
+        if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) report(fault, step);
+        length = 0;
+    }
     if (length != deal.keys) {
         deal = Deal(length, window);
         keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
         wait_for_copies<0>();
         __syncwarp();
         fill_ring(deal);
-        turn = Turn(table, min(max(length - 1, 0), rope_rows - 1), lane);
+        if (TABLE) turn.load(cosines, sines, within(length - 1, rope_rows - 1), lane);
     }
     if ((int)blockIdx.x >= deal.blocks) return;
     fresh.finish(
@@ -214,7 +233,7 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
     __syncthreads();
     wait_for_previous();
     let_next_start();
-    const Deal deal(length_of(lengths, length_stride, length_offset, capacity, b), window);
+    const Deal deal(within(length_of(lengths, length_stride, length_offset, b), capacity), window);
     if ((int)blockIdx.x >= deal.blocks) return;
     keys = {k + b * strides.k_batch + kv_head * strides.k_head, (int)strides.k_row, nullptr, deal.from, deal.keys};
     values = {v + b * strides.v_batch + kv_head * strides.v_head, (int)strides.v_row, nullptr, deal.from, deal.keys};
@@ -241,7 +260,7 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
         char *unit = ring + slot * UNIT_BYTES;
         wait_for_copies<UNITS - 1>();
         __syncwarp();
-#if PLUGIN
+#if NEWEST
         const int newest_row = deal.keys - 1 - key;
         if (newest_row < GRANULE) insert_newest<true>(unit, newest_row, lane);
 #endif
@@ -295,7 +314,7 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
         unit = ring + slot * UNIT_BYTES;
         wait_for_copies<UNITS - 1>();
         __syncwarp();
-#if PLUGIN
+#if NEWEST
         if (newest_row < GRANULE) insert_newest<false>(unit, newest_row, lane);
 #endif
 #pragma unroll

@@ -84,7 +84,7 @@ __device__ __forceinline__ float scale_at(const char *unit, int row) {
 /// Rows of K or V of one head.
 struct Rows {
     const CACHE_T *head;
-#if PLUGIN
+#if NEWEST
     static constexpr int stride = D;
 #else
     int stride;

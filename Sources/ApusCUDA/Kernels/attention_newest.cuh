@@ -1,6 +1,13 @@
 #pragma once
 // The newest token in attention_decode: its q for the tensor cores, its k and v for the cache and for this very step.
 
+/// Strides of the new token's operands and of the caches, in elements; columns are contiguous, rows of a cache too.
+struct NewestStrides {
+    long long q_batch, q_head, k_batch, k_head, v_batch, v_head;
+    long long k_cache_batch, k_cache_head, v_cache_batch, v_cache_head;
+    long long rope_batch;
+};
+
 constexpr int R = ROTARY_DIM;
 /// Pairs of columns (64j + 2·lane, + 1) of a lane.
 constexpr int PAIRS = (D + 63) / 64;
@@ -12,16 +19,17 @@ __shared__ float newest_scale[2];
 struct Turn {
     float cosine[PAIRS][2], sine[PAIRS][2];
 
-    __device__ __forceinline__ Turn(const float *table, int position, int lane) {
-        const float *row = table + (long long)position * R;
+    /// Rows of a table hold R/2 cosines and R/2 sines; those of a pass R of each, one for each column.
+    __device__ __forceinline__ void load(const float *cosines, const float *sines, int row, int lane) {
+        const float *cos = cosines + (long long)row * R, *sin = sines + (long long)row * R;
 #pragma unroll
         for (int j = 0; j < PAIRS; j++) {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                const int d = 64 * j + 2 * lane + i, pair = d < R / 2 ? d : d - R / 2;
-                cosine[j][i] = d < R ? row[pair] : 1;
+                const int d = 64 * j + 2 * lane + i, place = TABLE && d >= R / 2 ? d - R / 2 : d;
+                cosine[j][i] = d < R ? cos[place] : 1;
                 // The first half of a pair loses what the second gains.
-                sine[j][i] = d < R ? (d < R / 2 ? -row[pair + R / 2] : row[pair + R / 2]) : 0;
+                sine[j][i] = d < R ? (d < R / 2 ? -sin[place] : sin[place]) : 0;
             }
         }
     }
@@ -73,7 +81,7 @@ __device__ __forceinline__ void keep_newest(
     }
 }
 
-/// The heads of packed_qkv that a warp prepares: of the block's q heads, k and v every WARPS-th.
+/// The new heads that a warp prepares: of the block's q heads, k and v every WARPS-th.
 struct NewestHeads {
     static constexpr int ROUNDS = (HEADS + 2 + WARPS - 1) / WARPS;
     float x[ROUNDS][PAIRS][2], other[ROUNDS][PAIRS][2];
@@ -99,12 +107,12 @@ struct NewestHeads {
 #endif
 
     /// Tasks are HEADS q heads, of which `heads` are there, then k, then v.
-    __device__ __forceinline__ void load(const float *packed_qkv, int first_head, int kv_head, int heads, int warp, int lane) {
+    __device__ __forceinline__ void load(
+        const float *q, long long q_head, const float *k, const float *v, int heads, int warp, int lane) {
 #pragma unroll
         for (int round = 0; round < ROUNDS; round++) {
             const int task = warp + round * WARPS;
-            const int head = task < HEADS ? first_head + task : task == HEADS ? HQ + kv_head : HQ + HKV + kv_head;
-            const float *row = packed_qkv + head * D;
+            const float *row = task < HEADS ? q + task * q_head : task == HEADS ? k : v;
             const bool is_task = task < heads || (task >= HEADS && task < HEADS + 2);
 #pragma unroll
             for (int j = 0; j < PAIRS; j++) {

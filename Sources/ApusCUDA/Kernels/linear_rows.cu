@@ -6,9 +6,8 @@
 // For machines without cuBLASLt, and for any sizes; see tile.cuh.
 //
 // Macros: X_TYPE, W_TYPE, Y_TYPE: float, half_t or bfloat_t.
-// Launch: blocks of 256, grid of tiles (across N, down M); no dynamic shared memory.
-//   linear_rows, tiles of 64 × 64; linear_rows_128, tiles of 128 × 128, where there are enough to go round
-//     (x, w, bias, residual, y, int M, int N, int K)
+// Launch: blocks of 256, grid of tiles of 64 × 64 (across N, down M); no dynamic shared memory.
+//   linear_rows (x, w, bias, residual, y, int M, int N, int K)
 
 #include "tile.cuh"
 
@@ -16,31 +15,18 @@
 #error "X_TYPE, W_TYPE, Y_TYPE"
 #endif
 
-template <int tile>
-__device__ __forceinline__ void multiply(
+extern "C" __global__ void __launch_bounds__(256, 4) linear_rows(
     const X_TYPE *x, const W_TYPE *w, const float *bias, const Y_TYPE *residual, Y_TYPE *y, int m, int n, int k
 ) {
     let_next_start();
     wait_for_previous();
     const matrix_t<X_TYPE> rows = {x, k, 1, m};
     const matrix_t<W_TYPE> features = {w, k, 1, n};
-    multiply_tile<tile, true>(
-        rows, features, k, blockIdx.y * tile, blockIdx.x * tile, [&](int row, int column, float sum) {
+    multiply_tile<64, true>(
+        rows, features, k, blockIdx.y * 64, blockIdx.x * 64, [&](int row, int column, float sum) {
             const long long place = (long long)row * n + column;
             if (bias != nullptr) sum += bias[column];
             if (residual != nullptr) sum += to_float(residual[place]);
             y[place] = from_float<Y_TYPE>(sum);
         });
-}
-
-extern "C" __global__ void __launch_bounds__(256, 4) linear_rows(
-    const X_TYPE *x, const W_TYPE *w, const float *bias, const Y_TYPE *residual, Y_TYPE *y, int m, int n, int k
-) {
-    multiply<64>(x, w, bias, residual, y, m, n, k);
-}
-
-extern "C" __global__ void __launch_bounds__(256, 2) linear_rows_128(
-    const X_TYPE *x, const W_TYPE *w, const float *bias, const Y_TYPE *residual, Y_TYPE *y, int m, int n, int k
-) {
-    multiply<128>(x, w, bias, residual, y, m, n, k);
 }

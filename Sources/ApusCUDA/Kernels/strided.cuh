@@ -123,6 +123,3 @@ __device__ __forceinline__ Element from_number(typename number_of<Element>::type
 }
 
 __device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
-
-/// Tells that the data of a step have no result; of several steps the first to say so is named.
-__device__ __forceinline__ void report(int *fault, int step) { atomicCAS(fault, 0, step + 1); }

@@ -170,3 +170,6 @@ __device__ __forceinline__ void let_next_start() {
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
+
+/// Tells that the data of a step have no result; of several steps the first to say so is named.
+__device__ __forceinline__ void report(int *fault, int step) { atomicCAS(fault, 0, step + 1); }

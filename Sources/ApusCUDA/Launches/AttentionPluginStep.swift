@@ -76,25 +76,31 @@ final class AttentionPluginStep: DeviceStep {
     private var capacity: Int { cache.size(3) }
 
     private func decode(_ batch: Int) -> KernelCall {
-        let split = shape.split(batch: batch, capacity: capacity, context)
-        var macros = shape.macros.merging(split.macros) { $1 }
-        macros["PLUGIN"] = "1"
-        macros["OUT_T"] = out.element.kernelType
-        macros["ROTARY_DIM"] = "\(rope.size(2))"
-        macros["QK_NORM"] = norms == nil ? "0" : "1"
-        return KernelCall(
-            KernelUnit("attention_decode", macros), "attention_decode",
-            grid: .init(split.count, shape.kvHeads * shape.parts, batch), block: .init(32 * split.warps),
-            sharedBytes: split.sharedBytes,
-            [
-                .pointer(qkv.pointer), .pointer(cache.pointer), .pointer(rope.pointer),
-                .pointer(norms?.q.pointer),
-                .pointer(norms?.k.pointer), .int32(rope.size(1)), .int32(rope.size(0)),
-                .float(Float(step.float("qk_norm_eps"))), .int32(capacity), .pointer(lengths.pointer),
-                .int32(1),
-                .int32(0), .pointer(out.pointer), .pointer(context.scratch()), .pointer(counters),
-                .int32(shape.window), .float(shape.scale), .float(shape.softcap),
-            ])
+        let (heads, kvHeads, size) = (shape.heads, shape.kvHeads, shape.size)
+        // K of all heads, then V.
+        let row = AttentionCacheRows.size(shape.cache, headSize: size)
+        let plane = kvHeads * capacity * row
+        func new(_ head: Int) -> NewestOperands.Heads {
+            NewestOperands.Heads(
+                pointer: qkv.pointer + head * size * qkv.element.byteCount,
+                batch: (heads + 2 * kvHeads) * size, head: size)
+        }
+        func cached(_ offset: Int) -> NewestOperands.Heads {
+            NewestOperands.Heads(
+                pointer: cache.pointer + offset * shape.cache.byteCount, batch: 2 * plane,
+                head: capacity * row)
+        }
+        let (rows, rotary) = (rope.size(1), rope.size(2))
+        let newest = NewestOperands(
+            q: new(0), k: new(heads), v: new(heads + kvHeads), keys: cached(0), values: cached(plane),
+            angles: NewestOperands.Angles(
+                cosines: rope.pointer, sines: rope.pointer + rotary / 2 * rope.element.byteCount,
+                batch: rope.size(0) == 1 ? 0 : rows * rotary, rotary: rotary, tableRows: rows),
+            norms: norms.map { (UnsafeRawPointer($0.q.pointer), UnsafeRawPointer($0.k.pointer)) },
+            epsilon: Float(step.float("qk_norm_eps")), factor: nil,
+            length: (UnsafeRawPointer(lengths.pointer), 1, 0), capacity: capacity, fault: nil,
+            out: out.pointer, outElement: out.element)
+        return shape.call(newest, batch: batch, scratch: context.scratch(), counters: counters, context)
     }
 
     /// Rotates and caches the new tokens, then attends.

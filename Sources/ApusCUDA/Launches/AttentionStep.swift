@@ -99,7 +99,7 @@ final class AttentionStep: DeviceStep {
     private func decode(_ batch: Int) -> KernelCall {
         let split = shape.split(batch: batch, capacity: context.limits.capacity, context)
         var macros = shape.macros.merging(split.macros) { $1 }
-        macros["PLUGIN"] = "0"
+        macros["NEWEST"] = "0"
         macros["OUT_T"] = y.element.kernelType
         let (address, offset) = keyCount
         return KernelCall(

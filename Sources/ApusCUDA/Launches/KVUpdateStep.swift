@@ -34,19 +34,22 @@ final class KVUpdateStep: DeviceStep {
     private static func input(
         _ step: Plan.Step, _ context: DeviceContext
     ) -> (symbol: String, address: UnsafeRawPointer)? {
-        let (plan, start) = (context.plan, step.size("start"))
-        guard let symbol = plan.symbols.first(where: { .symbol($0.name) == start }),
-            case .input(let name)? = symbol.definition,
-            let tensor = plan.tensors.firstIndex(where: { $0.storage == .input(name) }),
-            plan.tensors[tensor].type.element == .i32
-        else { return nil }
+        guard let input = input(step.size("start"), context) else { return nil }
         let isElsewhere = (step.operands.compactMap { $0 } + step.results).contains { index in
-            let tensor = plan.tensors[index]
+            let tensor = context.plan.tensors[index]
             return (tensor.type.shape + tensor.layout.strides + [tensor.layout.offset]).contains {
-                $0.symbols.contains(symbol.name)
+                $0.symbols.contains(input.symbol)
             }
         }
-        return isElsewhere ? nil : (symbol.name, UnsafeRawPointer(context.addresses[tensor]))
+        return isElsewhere ? nil : input
+    }
+
+    /// The symbol that a dimension is, and the i32 input that gives its value.
+    static func input(
+        _ dimension: Dimension, _ context: DeviceContext
+    ) -> (symbol: String, address: UnsafeRawPointer)? {
+        guard let (symbol, tensor) = context.plan.deviceInput(of: dimension) else { return nil }
+        return (symbol, UnsafeRawPointer(context.addresses[tensor]))
     }
 
     override var deviceSymbols: Set<String> { input.map { [$0.symbol] } ?? [] }
@@ -65,5 +68,17 @@ final class KVUpdateStep: DeviceStep {
         return Self.launch(
             unit, "kv_update", groups.count, on: context.processorCount,
             [new.argument, cache.argument] + groups.arguments + arguments + faultArguments(context))
+    }
+}
+
+extension Plan {
+    /// The symbol that a dimension is, and the i32 input, by index, that gives its value; nil for any other dimension.
+    func deviceInput(of dimension: Dimension) -> (symbol: String, tensor: Int)? {
+        guard let symbol = symbols.first(where: { .symbol($0.name) == dimension }),
+            case .input(let name)? = symbol.definition,
+            let tensor = tensors.firstIndex(where: { $0.storage == .input(name) }),
+            tensors[tensor].type.element == .i32
+        else { return nil }
+        return (symbol.name, tensor)
     }
 }

@@ -145,6 +145,7 @@ struct BenchmarkTable {
             seed: command.seed)
         let benchmark = try GenerationBenchmark(executor, setting, prompts: prompts, seed: command.seed)
         let times = try benchmark.run(warmup: command.warmup, iterations: command.iterations)
+        Warnings.tell(executor.warnings)
         guard command.profile, let engine = model.engine else { return (times, []) }
         let (prefill, decode) = try benchmark.profile()
         let depth = setting.depth + setting.inputLength

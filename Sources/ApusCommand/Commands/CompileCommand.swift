@@ -119,15 +119,23 @@ struct CompileCommand: ParsableCommand {
         let seconds = [loaded - start, compiled - loaded, clock.now - compiled].map { $0 / .seconds(1) }
         bar?.finish()
         let listing = EngineListing(
-            header, info: engine.info, precision: engine.precision, origin: engine.origin)
+            header, info: engine.info, precision: engine.precision, origin: engine.origin,
+            kernels: engine.kernels)
         passes.report(checker)
         let verb = refit == nil ? "compiled" : "refitted"
         let standardOutput = ByteOutput.standardOutput
-        try standardOutput.write(listing.summary(of: output) + listing.sections + listing.attention)
+        try standardOutput.write(
+            listing.summary(of: output) + listing.sections + listing.kernels + listing.attention)
         try standardOutput.line(
             "read in \(Figures.duration(seconds: seconds[0])), \(verb) in \(Figures.duration(seconds: seconds[1])), "
                 + "written in \(Figures.duration(seconds: seconds[2])), peak memory "
                 + Figures.bytes(ProcessMemory.peakBytes()))
+        let parts = PhaseTimes.all.filter { ["compiling kernels", "timing products"].contains($0.name) }
+        if !parts.isEmpty {
+            try standardOutput.line(
+                parts.map { "\($0.name) took \(Figures.duration(seconds: $0.end - $0.start))" }.joined(
+                    separator: ", "))
+        }
         try standardOutput.flush()
     }
 }

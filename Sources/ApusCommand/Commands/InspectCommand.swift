@@ -122,10 +122,11 @@ struct InspectCommand: ParsableCommand {
         try file.verify()
         let manifest = file.manifest
         let listing = EngineListing(
-            file.header, info: manifest.info, precision: manifest.precision, origin: manifest.origin)
+            file.header, info: manifest.info, precision: manifest.precision, origin: manifest.origin,
+            kernels: try file.kernels())
         let output = ByteOutput.standardOutput
         try output.write(listing.summary(of: path) + "written by apus \(manifest.apusVersion)\n")
-        try output.write(listing.sections + listing.attention)
+        try output.write(listing.sections + listing.kernels + listing.attention)
         let device = try Device(file.header.device)
         let backend = try device.makeCompilingBackend(architectures: [.hopper])
         if file.header.device == backend.name, file.header.weightLayout == backend.weightLayout {

@@ -6,13 +6,19 @@ struct EngineListing {
     private let info: ModelInfo
     private let precision: ElementType
     private let origin: EngineOrigin
+    private let store: KernelStore
 
     /// Describes a file.
-    init(_ header: EngineFileHeader, info: ModelInfo, precision: ElementType, origin: EngineOrigin) {
+    /// - Parameter kernels: What the file carries for GPUs.
+    init(
+        _ header: EngineFileHeader, info: ModelInfo, precision: ElementType, origin: EngineOrigin,
+        kernels: KernelStore
+    ) {
         self.header = header
         self.info = info
         self.precision = precision
         self.origin = origin
+        store = kernels
     }
 
     /// What the file is, on two lines.
@@ -39,6 +45,25 @@ struct EngineListing {
         }
         table.append(["(file)", nil, "\(header.fileByteCount)", nil])
         return table.text
+    }
+
+    /// What the file carries for GPUs, a line for each architecture; nothing where it is for a processor.
+    var kernels: String {
+        guard header.device != Device.cpu.description else { return "" }
+        var lines = store.architectures.sorted { $0.key < $1.key }.map { architecture, images in
+            "kernels for \(architecture): \(images.count)"
+        }
+        if lines.isEmpty { lines.append("kernels: none; they are compiled when they are first launched") }
+        lines += store.products.sorted { $0.key < $1.key }.map { architecture, products in
+            "algorithms of products for \(architecture): \(products.choices.count), timed on \(products.gpu) with "
+                + products.library
+        }
+        if store.products.isEmpty {
+            lines.append(
+                "algorithms of products: none; the engine was compiled without a GPU, and products take what cuBLASLt "
+                    + "proposes where it runs")
+        }
+        return lines.map { "\($0)\n" }.joined()
     }
 
     /// One line for each attention layer, alike ones together.

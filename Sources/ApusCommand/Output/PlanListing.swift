@@ -17,9 +17,10 @@ struct PlanListing {
     var text: String { header + steps + tensors }
 
     /// What passes launch on a device, if that is not a launch for each step.
-    static func launches(_ passes: [(title: String, lines: [String])]) -> String {
+    static func launches(_ passes: [PassListing]) -> String {
         passes.map { pass in
-            "\(pass.title), \(pass.lines.count) launches:\n" + pass.lines.map { "  \($0)\n" }.joined()
+            "\(pass.title), \(pass.launches.count) launches:\n"
+                + (pass.notes + pass.launches).map { "  \($0)\n" }.joined()
         }.joined()
     }
 

@@ -25,6 +25,8 @@ struct TextRun {
             variant, batchSize: prompts.count, contextLength: command.model.contextLength)
         let results = try generate(model, prompts, options, dump)
         try dump?.finish()
+        Warnings.tell(model.runWarnings)
+        if command.model.debug { PhaseListing.tell() }
         var report = RunReport(
             sequences: zip(prompts, results).map { RunReport.Sequence(prompt: $0, result: $1) },
             precision: Precision(model.precision) ?? .fp32, variant: variant,

@@ -7,8 +7,8 @@ package protocol PlanDevice {
     /// - Throws: `.outOfMemory` that names the purpose.
     func allocate(_ byteCount: Int, purpose: String) throws(ApusError) -> any DeviceMemory
 
-    /// Bytes of activations that the plans need which the device makes of a plan; 0 where it runs the plan itself.
-    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int
+    /// Bytes of activations that the plans need which the device makes of a plan; nil where it runs the plan itself.
+    func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int?
 
     /// Memory for a copy of a frame of so many bytes; nil where kernels read the frame itself.
     func allocateMirror(_ byteCount: Int) throws(ApusError) -> (any DeviceMemory)?
@@ -19,8 +19,8 @@ package protocol PlanDevice {
 
 extension PlanDevice {
     /// None: the device runs the plan itself.
-    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int {
-        0
+    package func arenaBytes(_ plan: Plan, limits: SessionLimits, held: Set<Int>) throws(ApusError) -> Int? {
+        nil
     }
 }
 
@@ -30,6 +30,8 @@ package protocol RunnablePlan: AnyObject {
     var plan: Plan { get }
     /// Decode steps without the processor between them; nil where there is no such thing.
     var loop: (any PlanLoop)? { get }
+    /// What a user should hear of though nothing failed.
+    var warnings: [String] { get }
     /// Bytes held beside activations and caches.
     var scratchBytes: Int { get }
     /// Where the times of steps go; nil while nobody asks.
@@ -46,6 +48,8 @@ package protocol RunnablePlan: AnyObject {
 extension RunnablePlan {
     /// None.
     package var loop: (any PlanLoop)? { nil }
+    /// None.
+    package var warnings: [String] { [] }
 }
 
 /// Decode steps of a plan that a device runs by itself.

@@ -23,8 +23,8 @@ package final class PlanMemory {
         _ plan: Plan, limits: SessionLimits, held: Set<Int> = [], on device: any PlanDevice
     ) throws(ApusError) {
         buffers = try BufferPlan(plan, limits: limits, held: held)
-        let most = try device.arenaBytes(plan, limits: limits, held: held)
-        arena = try device.allocate(max(buffers.byteCount, most), purpose: "activations")
+        let bytes = try device.arenaBytes(plan, limits: limits, held: held) ?? buffers.byteCount
+        arena = try device.allocate(max(bytes, 1), purpose: "activations")
     }
 
     /// Bytes held.

@@ -49,6 +49,8 @@ package final class PluginExecutor: ProfilingExecutor, TokenLoopExecutor {
 
     package var tokenLogits: UnsafeBufferPointer<Float>? { output.allTokens(of: frame) }
 
+    package var warnings: [String] { plan.warnings }
+
     package func canLoop(_ request: TokenLoopRequest) -> Bool { plan.loop?.canRun(request) ?? false }
 
     package func runLoop(

@@ -203,6 +203,8 @@ package final class StaticCacheExecutor: ProfilingExecutor, TokenLoopExecutor {
         return output.allTokens(of: frame)
     }
 
+    package var warnings: [String] { plans.compactMap { $0 }.flatMap(\.warnings) }
+
     /// A loop needs all of its rows in one place of the caches: a single one whose cache is updated in place.
     package func canLoop(_ request: TokenLoopRequest) -> Bool {
         guard request.tokens.count == 1, !changesBuffers, let plan = plans[0] else { return false }

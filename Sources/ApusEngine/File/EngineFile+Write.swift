@@ -47,13 +47,10 @@ extension EngineFile {
             (EngineSection.source, Array(engine.origin.sources.utf8)),
         ]
         sections += tokenizer.map { (EngineSection.tokenizerPrefix + $0.name, $0.bytes) }
-        for architecture in engine.kernels.architectures.keys.sorted() {
-            sections.append(
-                (EngineSection.kernelsPrefix + architecture, engine.kernels.encoded(for: architecture)))
-        }
+        sections += engine.kernels.sections
         if let key { sections.append((EngineSection.key, Array(key.utf8))) }
-        let weights = UnsafeRawBufferPointer(
-            start: engine.weights.buffer.base, count: engine.weights.buffer.byteCount)
+        let buffer = try engine.weights.buffer()
+        let weights = UnsafeRawBufferPointer(start: buffer.base, count: buffer.byteCount)
         let header = try EngineFileHeader(
             device: engine.origin.device, weightLayout: engine.origin.weightLayout,
             sections: sections.map { ($0.name, $0.bytes.count, SectionHash.hash($0.bytes)) }
@@ -72,7 +69,7 @@ extension EngineFile {
             done = end
             progress?.progress("Writing the engine", completed: done, total: weights.count)
         }
-        withExtendedLifetime(engine) {}
+        withExtendedLifetime(buffer) {}
         try output.finish()
         return header
     }

@@ -123,14 +123,13 @@ public final class EngineFile: Sendable {
         return try PlanCoding.read(JSON.parse(try bytes(of: EngineSection.plan), source: source), plugins)
     }
 
-    /// The compiled kernels that the file carries.
+    /// The compiled kernels and the algorithms of products that the file carries.
     /// - Throws: `.invalidInput` for a damaged section.
-    func kernels() throws(ApusError) -> KernelStore {
+    public func kernels() throws(ApusError) -> KernelStore {
         var store = KernelStore()
-        for section in header.sections.map(\.name) where section.hasPrefix(EngineSection.kernelsPrefix) {
-            let architecture = String(section.dropFirst(EngineSection.kernelsPrefix.count))
+        for section in header.sections.map(\.name) {
             try store.read(
-                try bytes(of: section), for: architecture, source: "\(path): section '\(section)'")
+                section: section, { () throws(ApusError) in try bytes(of: section) }, source: path)
         }
         return store
     }
@@ -169,16 +168,31 @@ public final class EngineFile: Sendable {
         return blueprint
     }
 
-    /// Loads the engine: weights are read by several threads into memory on huge pages, and hashed on the way.
+    /// Loads the engine: weights are read by several threads, into memory on huge pages or on their way to the device, and
+    /// hashed meanwhile.
     /// - Throws: As ``blueprint(for:plugins:)``, `.outOfMemory`, and `.invalidInput` if the weights are damaged.
     public func load(
         for backend: any Backend, plugins: PluginRegistry,
         progress: (any ProgressReporter)? = nil
     ) throws(ApusError) -> Engine {
-        let blueprint = try blueprint(for: backend, plugins: plugins)
+        let blueprint = try PhaseTimes.measure("plan and its check") { () throws(ApusError) in
+            try self.blueprint(for: backend, plugins: plugins)
+        }
         let section = try Self.section(EngineSection.weights, file, header)
-        let store = try WeightStore(regions: blueprint.regions, byteCount: section.byteCount)
-        try SectionReader(file: file, section: section).read(into: store.buffer, progress: progress)
+        let reader = SectionReader(file: file, section: section)
+        let store: WeightStore
+        if let receiver = try backend.receiveWeights(of: blueprint, byteCount: section.byteCount) {
+            let weights = try PhaseTimes.measure("weights") { () throws(ApusError) in
+                try reader.read(into: receiver, progress: progress)
+            }
+            store = WeightStore(regions: blueprint.regions, on: weights)
+        } else {
+            store = try WeightStore(regions: blueprint.regions, byteCount: section.byteCount)
+            let buffer = try store.buffer()
+            try PhaseTimes.measure("weights") { () throws(ApusError) in
+                try reader.read(into: buffer, progress: progress)
+            }
+        }
         return Engine(blueprint, weights: store, plugins: plugins)
     }
 }

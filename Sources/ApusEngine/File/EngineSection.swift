@@ -14,6 +14,8 @@ public enum EngineSection {
     public static let weights = "weights"
     /// Followed by the name of a GPU architecture, such as `sm_90a`: its compiled kernels.
     public static let kernelsPrefix = "cubin:"
+    /// Followed by the name of a GPU architecture: the algorithms of products that were timed on a GPU of it.
+    public static let productsPrefix = "products:"
     /// Followed by the name of a file: that file of the tokenizer, byte for byte.
     public static let tokenizerPrefix = "tokenizer/"
 }

@@ -54,4 +54,42 @@ struct SectionReader {
         if let error = failure.withLock({ $0 }) { throw error }
         try EngineFile.check(chunks.combined, section, file)
     }
+
+    /// Sends the section to a device, each part as soon as it is read.
+    /// - Throws: As ``read(into:progress:)``, and what sending throws.
+    func read(
+        into receiver: any WeightReceiver, progress: (any ProgressReporter)?
+    ) throws(ApusError) -> any DeviceWeights {
+        let chunks = ChunkHashes(byteCount: section.byteCount)
+        let next = Atomic<Int>(0)
+        let done = Atomic<Int>(0)
+        let failure = Mutex<ApusError?>(nil)
+        // A thread fills one slot while the device empties its other.
+        let threads = max(min(SectionHash.mostThreads, receiver.slotCount / 2), 1)
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+            var slot = thread
+            while case let chunk = next.add(1, ordering: .relaxed).oldValue, chunk < chunks.count,
+                failure.withLock({ $0 == nil })
+            {
+                let range = chunks.range(chunk)
+                do throws(ApusError) {
+                    let part = UnsafeMutableRawBufferPointer(
+                        rebasing: try receiver.part(slot)[..<range.count])
+                    try file.read(into: part, at: section.offset + range.lowerBound)
+                    chunks.set(chunk, chunk: UnsafeRawBufferPointer(part))
+                    try receiver.send(slot, count: range.count, to: range.lowerBound)
+                } catch {
+                    failure.withLock { $0 = $0 ?? error }
+                    return
+                }
+                slot += threads
+                if slot >= receiver.slotCount { slot = thread }
+                let bytes = done.add(range.count, ordering: .relaxed).newValue
+                progress?.progress("Loading weights", completed: bytes, total: section.byteCount)
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+        try EngineFile.check(chunks.combined, section, file)
+        return try receiver.finish()
+    }
 }

@@ -46,6 +46,9 @@ public final class Session {
     /// Bytes held for activations and KV caches.
     public var workingBytes: Int { executor.workingBytes }
 
+    /// What a user should hear of though nothing failed, of the passes so far.
+    public var warnings: [String] { executor.warnings }
+
     /// Number of sequences, retired ones included.
     public var count: Int { rows.count }
 

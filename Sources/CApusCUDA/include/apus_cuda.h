@@ -206,6 +206,10 @@ enum { APUS_BLASLT_PREFERENCE_WORKSPACE = 1 };
       (apus_blaslt_handle handle, apus_blaslt_desc desc, apus_blaslt_layout a, apus_blaslt_layout b,              \
        apus_blaslt_layout c, apus_blaslt_layout d, apus_blaslt_preference preference, int wanted,                 \
        apus_blaslt_proposal *proposals, int *count))                                                              \
+    F(check, cublasLtMatmulAlgoCheck,                                                                             \
+      (apus_blaslt_handle handle, apus_blaslt_desc desc, apus_blaslt_layout a, apus_blaslt_layout b,              \
+       apus_blaslt_layout c, apus_blaslt_layout d, const apus_blaslt_algorithm *algorithm,                        \
+       apus_blaslt_proposal *result))                                                                             \
     F(multiply, cublasLtMatmul,                                                                                   \
       (apus_blaslt_handle handle, apus_blaslt_desc desc, const void *alpha, const void *a,                        \
        apus_blaslt_layout a_layout, const void *b, apus_blaslt_layout b_layout, const void *beta,                 \
