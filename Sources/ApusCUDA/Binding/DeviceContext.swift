@@ -104,7 +104,9 @@ final class DeviceContext {
     private(set) lazy var stagesWeights =
         kind == .decode && device.capability.major >= 9
         && plan.steps.allSatisfy { step in
-            guard step.op == "gemv", let weight = step.operand(1), !isOutput(step.results[0]) else { return true }
+            guard step.op == "gemv", let weight = step.operand(1), !isOutput(step.results[0]) else {
+                return true
+            }
             let type = plan.tensors[weight].type
             guard let count = type.elementCount.constant else { return false }
             return count * type.element.byteCount <= StagedGemvShape.mostBytes

@@ -67,8 +67,7 @@ struct StagedGemvShape: Hashable {
     /// while these compute. Measured over whole layers on an H200.
     private static func crew(_ matrix: GemvShape.Matrix) -> (threads: Int, blocks: Int) {
         let bytes = matrix.byteCount
-        if matrix.parts == 2 { return bytes < 15_000_000 ? (256, 2) : (512, 1) }
-        if bytes >= 40_000_000 { return (512, 1) }
+        if matrix.parts == 2 || bytes >= 40_000_000 { return (512, 1) }
         return (256, matrix.hasNorm || bytes >= 16_000_000 ? 2 : 1)
     }
 
