@@ -77,22 +77,6 @@ static const char index_cu[] = {
 #embed "../ApusCUDA/Kernels/index.cu"
     , 0};
 
-static const char int4_gemm_cu[] = {
-#embed "../ApusCUDA/Kernels/int4_gemm.cu"
-    , 0};
-
-static const char int4_groupwise_gemm_cu[] = {
-#embed "../ApusCUDA/Kernels/int4_groupwise_gemm.cu"
-    , 0};
-
-static const char int8_gemm_cu[] = {
-#embed "../ApusCUDA/Kernels/int8_gemm.cu"
-    , 0};
-
-static const char int8_linear_cu[] = {
-#embed "../ApusCUDA/Kernels/int8_linear.cu"
-    , 0};
-
 static const char linear_rows_cu[] = {
 #embed "../ApusCUDA/Kernels/linear_rows.cu"
     , 0};
@@ -107,6 +91,14 @@ static const char move_cu[] = {
 
 static const char norm_cu[] = {
 #embed "../ApusCUDA/Kernels/norm.cu"
+    , 0};
+
+static const char quantized_gemm_cu[] = {
+#embed "../ApusCUDA/Kernels/quantized_gemm.cu"
+    , 0};
+
+static const char quantized_gemv_cu[] = {
+#embed "../ApusCUDA/Kernels/quantized_gemv.cu"
     , 0};
 
 static const char read_cu[] = {
@@ -169,16 +161,20 @@ static const char gemv_cuh[] = {
 #embed "../ApusCUDA/Kernels/gemv.cuh"
     , 0};
 
+static const char mma_cuh[] = {
+#embed "../ApusCUDA/Kernels/mma.cuh"
+    , 0};
+
 static const char quantized_cuh[] = {
 #embed "../ApusCUDA/Kernels/quantized.cuh"
     , 0};
 
-static const char quantized_gemm_cuh[] = {
-#embed "../ApusCUDA/Kernels/quantized_gemm.cuh"
+static const char quantized_inputs_cuh[] = {
+#embed "../ApusCUDA/Kernels/quantized_inputs.cuh"
     , 0};
 
-static const char quantized_gemv_cuh[] = {
-#embed "../ApusCUDA/Kernels/quantized_gemv.cuh"
+static const char quantized_ring_cuh[] = {
+#embed "../ApusCUDA/Kernels/quantized_ring.cuh"
     , 0};
 
 static const char strided_cuh[] = {
@@ -216,14 +212,12 @@ static const apus_kernel_source sources[] = {
     {"gemv_staged.cu", gemv_staged_cu},
     {"generate.cu", generate_cu},
     {"index.cu", index_cu},
-    {"int4_gemm.cu", int4_gemm_cu},
-    {"int4_groupwise_gemm.cu", int4_groupwise_gemm_cu},
-    {"int8_gemm.cu", int8_gemm_cu},
-    {"int8_linear.cu", int8_linear_cu},
     {"linear_rows.cu", linear_rows_cu},
     {"matmul.cu", matmul_cu},
     {"move.cu", move_cu},
     {"norm.cu", norm_cu},
+    {"quantized_gemm.cu", quantized_gemm_cu},
+    {"quantized_gemv.cu", quantized_gemv_cu},
     {"read.cu", read_cu},
     {"reduce.cu", reduce_cu},
     {"rope.cu", rope_cu},
@@ -239,9 +233,10 @@ static const apus_kernel_source sources[] = {
     {"attention_newest.cuh", attention_newest_cuh},
     {"barriers.cuh", barriers_cuh},
     {"gemv.cuh", gemv_cuh},
+    {"mma.cuh", mma_cuh},
     {"quantized.cuh", quantized_cuh},
-    {"quantized_gemm.cuh", quantized_gemm_cuh},
-    {"quantized_gemv.cuh", quantized_gemv_cuh},
+    {"quantized_inputs.cuh", quantized_inputs_cuh},
+    {"quantized_ring.cuh", quantized_ring_cuh},
     {"strided.cuh", strided_cuh},
     {"tile.cuh", tile_cuh},
     {"types.cuh", types_cuh},

@@ -26,6 +26,7 @@
 // SPLIT 8 / the power of two that a block's tiles need at least, 1 to 8: x is converted once for THREADS / 32 / SPLIT tiles.
 // On an H200, 8 rows: 4096 to 2 · 14336 gated features 69 µs (gemv 86), 14336 to 4096 41 µs. Up to 4 rows gemv is as fast.
 #include "gemv.cuh"
+#include "mma.cuh"
 
 #if !defined(HEAD) || !defined(SPLIT) || !defined(TILES) || !defined(DEPTH) || !defined(X_BLOCKS) || !defined(BLOCKS)
 #error "HEAD, SPLIT, TILES, DEPTH, X_BLOCKS and BLOCKS must be defined"
@@ -121,15 +122,6 @@ __device__ __forceinline__ void bring(
     }
 }
 
-/// sum += a · b for 16 features · 16 inputs and 16 inputs · 8 rows of x.
-__device__ __forceinline__ void multiply(
-    float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
 __device__ __forceinline__ void run(
     float *y, const float *x, const half_t *w, const VECTOR *bias, const float *residual, const VECTOR *norm_weight,
     const VECTOR *norm_bias, float eps, float *best_values, int *best_indices) {
@@ -215,8 +207,8 @@ __device__ __forceinline__ void run(
                             float c[4] = {};
 #pragma unroll
                             for (int part = 0; part < PRODUCTS; part++) {
-                                multiply(c, a.x, b.x, a.y, b.y, v[part].x, v[part].y);
-                                multiply(c, a.z, b.z, a.w, b.w, v[part].z, v[part].w);
+                                multiply<half_t>(c, {a.x, b.x, a.y, b.y}, v[part].x, v[part].y);
+                                multiply<half_t>(c, {a.z, b.z, a.w, b.w}, v[part].z, v[part].w);
                             }
                             float(&s)[SUMS] = sum[t][p];
                             if constexpr (PAIRED) {

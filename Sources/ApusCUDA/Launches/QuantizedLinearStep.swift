@@ -107,7 +107,7 @@ final class QuantizedLinearStep: DeviceStep {
 
     private var macros: [String: String] {
         [
-            "G": "\(group)", "K": "\(k)", "SCALE": scales.element.kernelType,
+            "BITS": "\(bits)", "G": "\(group)", "K": "\(k)", "SCALE": scales.element.kernelType,
             "HAS_ZEROS": zeros == nil ? "0" : "1",
         ]
     }
@@ -124,8 +124,10 @@ final class QuantizedLinearStep: DeviceStep {
         let rows = PassKind.rowCount(tokens)
         let features = isGated ? n / 2 : n
         let shape = QuantizedGemvShape(
-            n: features, k: k, bits: bits, group: group, rows: rows, parts: isGated ? 2 : 1, isHead: isHead,
-            processors: context.nominalProcessorCount)
+            .init(
+                n: features, k: k, bits: bits, group: group, rows: rows, parts: isGated ? 2 : 1,
+                scaleBytes: scales.element.byteCount, hasZeros: zeros != nil),
+            architecture: context.device.architecture)
         var macros = macros.merging(shape.macros) { $1 }
         macros.merge(
             [
@@ -134,7 +136,6 @@ final class QuantizedLinearStep: DeviceStep {
                 "HAS_RESIDUAL": residual == nil ? "0" : "1",
                 "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
             ]) { $1 }
-        let name = bits == 4 ? "int4" : "int8"
         var arguments: [KernelArgument] = [
             .pointer(y.pointer), .pointer(x.pointer), .pointer(codes.pointer), .pointer(scales.pointer),
             .pointer(zeros?.pointer), .pointer(bias?.pointer),
@@ -150,8 +151,7 @@ final class QuantizedLinearStep: DeviceStep {
             arguments += [.pointer(best.values), .pointer(best.indices)]
         }
         return KernelCall(
-            KernelUnit(bits == 4 ? "int4_groupwise_gemm" : "int8_linear", macros),
-            name + (isHead ? "_gemv_head" : "_gemv"),
+            KernelUnit("quantized_gemv", macros), isHead ? "quantized_gemv_head" : "quantized_gemv",
             grid: .init(shape.grid), block: .init(shape.threads), sharedBytes: shape.sharedBytes, arguments)
     }
 
@@ -185,7 +185,7 @@ final class QuantizedLinearStep: DeviceStep {
                 "HAS_RESIDUAL": residual == nil ? "0" : "1",
             ]) { $1 }
         return KernelCall(
-            KernelUnit("int\(bits)_gemm", macros), "int\(bits)_gemm",
+            KernelUnit("quantized_gemm", macros), "quantized_gemm",
             grid: .init((n + 127) / 128, (rows + shape.tile - 1) / shape.tile, shape.splits),
             block: .init(QuantizedGemmShape.threads), sharedBytes: shape.sharedBytes,
             [
@@ -201,9 +201,8 @@ final class QuantizedLinearStep: DeviceStep {
         }
         var macros = macros
         macros["N"] = "\(n)"
-        macros["BITS"] = "\(bits)"
         macros["OUT_TYPE"] = factor.kernelType
-        let padded = QuantizedGemvShape.paddedInputs(k: k, group: group)
+        let padded = QuantizedGroups.paddedInputs(k: k, group: group)
         var work: [DeviceWork] = [
             .kernel(
                 KernelCall(
@@ -227,79 +226,5 @@ final class QuantizedLinearStep: DeviceStep {
             residual: residual.map { UnsafeRawPointer($0.pointer) })
         work.append(product.work(context, inputs: factor))
         return work
-    }
-}
-
-/// How the kernels of few rows deal packed codes out to threads: see `quantized_gemv.cuh`.
-struct QuantizedGemvShape {
-    let threads: Int
-    let grid: Int
-    /// Bytes of dynamic shared memory.
-    let sharedBytes: Int
-    let macros: [String: String]
-
-    /// Inputs of a block that stay in shared memory whole.
-    private static let mostInputBytes = 96 << 10
-
-    /// Inputs with each group padded to what a product of tensor cores takes.
-    static func paddedInputs(k: Int, group: Int) -> Int {
-        (k / max(group, 1) * paddedGroup(group) + 63) / 64 * 64
-    }
-
-    private static func paddedGroup(_ group: Int) -> Int {
-        group <= 16 ? 16 : group <= 32 ? 32 : (group + 63) / 64 * 64
-    }
-
-    /// Chooses for `n` features, of each half where `parts` is 2, and `k` inputs.
-    init(n: Int, k: Int, bits: Int, group: Int, rows: Int, parts: Int, isHead: Bool, processors: Int) {
-        let isWide = isHead && bits == 8
-        threads = isWide ? 512 : 256
-        grid = min((n + 15) / 16, isWide ? processors : 2 * processors)
-        let warps = threads / 32
-        let padded = Self.paddedInputs(k: k, group: group)
-        let blocks = padded / 64
-        let steps = padded / (bits == 4 ? 64 : 32)
-        let stepsOfWarp = (steps + warps - 1) / warps
-        var depth = (1...8 / parts).last { stepsOfWarp % $0 == 0 } ?? 1
-        if depth == 1, stepsOfWarp > 1 { depth = min(8 / parts, 4) }
-        if isWide { depth = 4 }
-        let columns = rows <= 4 ? rows : 8
-        let inputBlocks = 4 * 64 * columns * blocks <= Self.mostInputBytes ? blocks : min(blocks, 128 / rows)
-        let flush = min(Self.paddedGroup(group), bits == 4 ? 64 : 32)
-        let sums = 64 * inputBlocks / flush
-        sharedBytes =
-            4
-            * (64 * columns * inputBlocks + 2 * rows * sums + max(rows, 2) * warps + 32 * warps * rows * parts)
-        macros = [
-            "THREADS": "\(threads)", "GRID": "\(grid)", "SPLIT": "\(warps)", "TILES": "1",
-            "DEPTH": "\(depth)",
-            "X_BLOCKS": inputBlocks == blocks ? "0" : "\(inputBlocks)", "BLOCKS": isWide ? "1" : "2",
-        ]
-    }
-}
-
-/// How the kernel for some dozens of rows deals packed codes out to blocks: see `quantized_gemm.cuh`.
-struct QuantizedGemmShape {
-    static let threads = 256
-    /// Rows from which a weight that is written out once is multiplied faster.
-    static let mostRows = 128
-
-    let tile: Int
-    let splits: Int
-    let macros: [String: String]
-    let sharedBytes: Int
-
-    /// - Parameter input: Type of x: `f32` or `f16`.
-    init(n: Int, k: Int, group: Int, rows: Int, input: ElementType, processors: Int) {
-        tile = [16, 32, 64].first { $0 >= rows } ?? 128
-        let blocks = QuantizedGemvShape.paddedInputs(k: k, group: group) / 64
-        splits = min(max(1, 2 * processors / ((n + 127) / 128)), blocks)
-        let stages = input == .f32 ? 2 : tile == 16 ? 6 : 4
-        sharedBytes = stages * tile * 128
-        macros = [
-            "M_TILE": "\(tile)", "SPLITS": "\(splits)", "INPUT": input.kernelType,
-            "DEPTH": tile == 128 ? "2" : "4",
-            "BLOCKS": tile == 128 ? "1" : "2", "STAGES": "\(stages)",
-        ]
     }
 }

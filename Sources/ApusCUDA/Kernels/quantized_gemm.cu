@@ -1,5 +1,6 @@
-#pragma once
-// Products of more than eight rows with packed codes, for batches and short prompts. Layout of codes: quantized.cuh.
+// quantized_gemm: y[m, n] = Σ_k (codes[n, k] − zero) · scale[k / G, n] · x[m, k] + bias[n] + residual[m, n] for 9 to about 128
+// rows, batches and short prompts; more are taken in tiles of M_TILE. The ops int4_groupwise_gemm and int8_linear. Layout of
+// codes: quantized.cuh.
 //
 // A block of 8 warps multiplies M_TILE rows of x with 128 features over its part of the inputs, 64 at a time. Codes go from
 // memory into registers, DEPTH blocks of 64 ahead, and become exact halves (q − zero) · 2⁻²⁴ there. Halves of x are copied
@@ -30,6 +31,7 @@
 // rows 72, 128 rows 135 (222 TFLOP/s); above, dequantised weights and a library's product are faster.
 //
 // Launch: grid (ceil(N / 128), ceil(rows / M_TILE), SPLITS), 256 threads, dynamic shared memory STAGES · M_TILE · 128 bytes.
+#include "mma.cuh"
 #include "quantized.cuh"
 
 #if !defined(M_TILE) || !defined(SPLITS) || !defined(INPUT) || !defined(OUT) || !defined(VECTOR)
@@ -168,7 +170,7 @@ __device__ __forceinline__ void consume(
                 float c[4] = {};
 #pragma unroll
                 for (int i = f * flush_products; i < (f + 1) * flush_products; i++) {
-                    multiply(c, a[t][i], x[2 * i], x[2 * i + 1]);
+                    multiply<half_t>(c, a[t][i], x[2 * i], x[2 * i + 1]);
                 }
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
@@ -283,4 +285,10 @@ __device__ __forceinline__ void run(
         if constexpr (HAS_RESIDUAL) value += residual[(long long)m * N + n];
         y[(long long)m * N + n] = from_float<OUT>(value);
     });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS_OF_BLOCK, BLOCKS) quantized_gemm(
+    OUT *y, const INPUT *x, int rows, const uint4 *w, const SCALE *scales, const unsigned char *zeros,
+    const VECTOR *bias, const float *residual, float *scratch, unsigned *counters) {
+    run(y, x, rows, w, scales, zeros, bias, residual, scratch, counters);
 }
