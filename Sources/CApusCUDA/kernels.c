@@ -65,6 +65,10 @@ static const char gemv_rows_cu[] = {
 #embed "../ApusCUDA/Kernels/gemv_rows.cu"
     , 0};
 
+static const char gemv_staged_cu[] = {
+#embed "../ApusCUDA/Kernels/gemv_staged.cu"
+    , 0};
+
 static const char generate_cu[] = {
 #embed "../ApusCUDA/Kernels/generate.cu"
     , 0};
@@ -149,6 +153,10 @@ static const char attention_newest_cuh[] = {
 #embed "../ApusCUDA/Kernels/attention_newest.cuh"
     , 0};
 
+static const char barriers_cuh[] = {
+#embed "../ApusCUDA/Kernels/barriers.cuh"
+    , 0};
+
 static const char gemv_cuh[] = {
 #embed "../ApusCUDA/Kernels/gemv.cuh"
     , 0};
@@ -201,6 +209,7 @@ static const apus_kernel_source sources[] = {
     {"gather_last_token.cu", gather_last_token_cu},
     {"gemv.cu", gemv_cu},
     {"gemv_rows.cu", gemv_rows_cu},
+    {"gemv_staged.cu", gemv_staged_cu},
     {"generate.cu", generate_cu},
     {"index.cu", index_cu},
     {"linear_rows.cu", linear_rows_cu},
@@ -222,6 +231,7 @@ static const apus_kernel_source sources[] = {
     {"attention_granule.cuh", attention_granule_cuh},
     {"attention_merge.cuh", attention_merge_cuh},
     {"attention_newest.cuh", attention_newest_cuh},
+    {"barriers.cuh", barriers_cuh},
     {"gemv.cuh", gemv_cuh},
     {"mma.cuh", mma_cuh},
     {"quantized.cuh", quantized_cuh},

@@ -99,6 +99,24 @@ final class DeviceContext {
     /// Processors of the device.
     var processorCount: Int { device.processorCount }
 
+    /// Whether products of a decode step stage their weights in shared memory, ahead of their inputs: on Hopper and newer, where
+    /// no matrix is so large that its own stream hides the chain of kernels.
+    private(set) lazy var stagesWeights =
+        kind == .decode && device.capability.major >= 9
+        && plan.steps.allSatisfy { step in
+            guard step.op == "gemv", let weight = step.operand(1), !isOutput(step.results[0]) else {
+                return true
+            }
+            let type = plan.tensors[weight].type
+            guard let count = type.elementCount.constant else { return false }
+            return count * type.element.byteCount <= StagedGemvShape.mostBytes
+        }
+
+    /// Whether a tensor is the first output of the plan.
+    func isOutput(_ tensor: Int) -> Bool {
+        plan.outputs.first.map { plan.root(of: $0.tensor) == tensor } ?? false
+    }
+
     /// The scratch that a step asked for; what it holds at first is undefined.
     func scratch(at offset: Int = 0) -> UnsafeMutableRawPointer? { shared.base.map { $0 + offset } }
 

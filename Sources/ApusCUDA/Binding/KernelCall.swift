@@ -98,13 +98,22 @@ final class PreparedCall {
     private var attributeCount = 0
     private let driver: CUDADriver
 
-    /// - Parameter overlaps: Whether the kernel may start before the one before it has ended; it waits itself.
-    init(_ call: KernelCall, _ library: KernelLibrary, on device: CUDADevice, overlaps: Bool)
-        throws(ApusError)
-    {
+    /// - Parameters:
+    ///   - overlaps: Whether the kernel may start before the one before it has ended; it waits itself.
+    ///   - sharesProcessors: Whether processors give all memory that they can to blocks, as kernels beside this one ask: what
+    ///     divides it otherwise must wait until a processor is empty.
+    init(
+        _ call: KernelCall, _ library: KernelLibrary, on device: CUDADevice, overlaps: Bool,
+        sharesProcessors: Bool = false
+    ) throws(ApusError) {
         self.call = call
         driver = device.driver
         function = try library.function(call.unit, call.function, sharedBytes: call.sharedBytes)
+        if sharesProcessors {
+            try driver.check(
+                driver.functions.function_set(function.handle, Int32(APUS_CU_FUNCTION_SHARED_CARVEOUT), 100),
+                "dividing the memory of processors for \(call)")
+        }
         // Every argument at a multiple of 8, which suits all types.
         let bytes = call.arguments.reduce(0) { $0 + ($1.byteCount + 7) / 8 * 8 }
         storage = .allocate(byteCount: max(bytes, 8), alignment: 8)

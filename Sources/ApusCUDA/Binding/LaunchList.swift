@@ -103,7 +103,9 @@ final class LaunchList {
                         && steps[index].mayOverlap && context.plan.mayStartEarly(steps[index].step)
                     list.append(
                         .kernel(
-                            try PreparedCall(call, runtime.kernels, on: runtime.device, overlaps: overlaps)))
+                            try PreparedCall(
+                                call, runtime.kernels, on: runtime.device, overlaps: overlaps,
+                                sharesProcessors: context.stagesWeights)))
                 case .product(let product):
                     guard let algorithm = chosen[product.size] else {
                         throw ApusError(.internal, "no algorithm was chosen for \(product)")

@@ -6,7 +6,7 @@
 // (K and V apart, angles that the pass computes) alike: they differ in strides and in TABLE. NEWEST 0 attends with a given q
 // to given keys.
 //
-// A block has WARPS warps. Each takes granules of 32 keys (16 where rows exceed 256 bytes) with all query heads of the
+// A block has WARPS warps. Each takes granules of 16·SETS keys with all query heads of the
 // KV head at once, at most 8; larger groups go in parts, a block row each. Granules of K and V come through a ring of
 // UNITS units of shared memory that belongs to the warp (cp.async), so nothing but the warp itself waits for them, and
 // keys that are not there become zeros unread. Products run on tensor cores:
@@ -34,19 +34,20 @@
 //   Q_HEADS, KV_HEADS     HQ, HKV
 //   SOFTCAP               1: scores become softcap·tanh(s / softcap), else 0
 //   WARPS                 8; 4, 2 or 1 where shared memory is short
-//   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), for C above 8192 max(2, 25000 / unit bytes)
+//   SETS                  16-key sets of a granule, 1 or 2: two share the latency of a softmax, single ones spread few keys evenly.
+//                         Best 2 where rows take up to 128 bytes, or up to 256 and C is above 8192
+//   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), with one set 16700, for C above 8192 25000
 //   CLUSTER               1, 2, 4, 8 or 16 blocks; above 1 for sm_90 and up, 16 only where the function's attribute
 //                         NON_PORTABLE_CLUSTER_SIZE_ALLOWED was set
 //   ROTARY_DIM, QK_NORM   NEWEST only: R, even; 1 if q_norm and k_norm are there
 //   TABLE                 NEWEST only: 1: angles are constant, a row a position, R/2 of them; 0: those of the new token, R
 //
 // Launch: grid (splits, HKV·PARTS, B) with PARTS = ceil(HQ / HKV / 8), block 32·WARPS, dynamic shared memory
-// WARPS·UNITS·unit with unit = SETS·(16·D·sizeof(CACHE_T) + 64 if INT8) bytes, SETS = 2 where D·sizeof(CACHE_T) <= 256, else
-// 1; static shared memory comes on top, at most 20 KB. No cluster attribute is needed at the launch, the kernel has it.
+// WARPS·UNITS·unit with unit = SETS·(16·D·sizeof(CACHE_T) + 64 if INT8) bytes; static shared memory comes on top, at most 20 KB. No cluster attribute is needed at the launch, the kernel has it.
 // splits = CLUSTER·n, fixed for all lengths up to C; lengths are read on the device, blocks with nothing to do leave at once. Best:
 //   rows    = HKV·PARTS·B; room(c) = SMs for c <= 2, 7/8·SMs for larger c (clusters do not fill all parts of the chip)
 //   CLUSTER = largest c of 8, 4, 2 with c·rows <= room(c), C above 8192 only of 2; if none, or before sm_90: 1
-//   n       = clamp(room(CLUSTER) / (CLUSTER·rows), 1, ceil(C / (16·SETS·WARPS·CLUSTER·SPREAD))), SPREAD = max(1, CLUSTER / 2)
+//   n       = clamp(room(CLUSTER) / (CLUSTER·rows), 1, ceil(C / (16·SETS·WARPS·CLUSTER·SPREAD))), SPREAD = CLUSTER > 2 ? CLUSTER / SETS : 1
 //
 // Arguments
 //   NEWEST 1: q f32[B, HQ, D], k and v f32[B, HKV, D], k_cache and v_cache CACHE_T[B, HKV, C, D] (INT8: head by head, C·D
@@ -71,8 +72,8 @@
 #if !defined(NEWEST) || !defined(CACHE_T) || !defined(OUT_T) || !defined(HEAD_DIM) || !defined(Q_HEADS)
 #error "attention_decode needs NEWEST, CACHE_T, OUT_T, HEAD_DIM, Q_HEADS"
 #endif
-#if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(UNITS) || !defined(CLUSTER)
-#error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, UNITS, CLUSTER"
+#if !defined(KV_HEADS) || !defined(SOFTCAP) || !defined(WARPS) || !defined(UNITS) || !defined(CLUSTER) || !defined(SETS)
+#error "attention_decode needs KV_HEADS, SOFTCAP, WARPS, UNITS, CLUSTER, SETS"
 #endif
 #if NEWEST && (!defined(ROTARY_DIM) || !defined(QK_NORM) || !defined(TABLE))
 #error "attention_decode with NEWEST 1 needs ROTARY_DIM, QK_NORM, TABLE"
@@ -85,7 +86,7 @@
 
 constexpr int HQ = Q_HEADS, HKV = KV_HEADS, GROUP = HQ / HKV, PARTS = (GROUP + 7) / 8;
 constexpr int HEADS = (GROUP + PARTS - 1) / PARTS;  ///< of a part
-constexpr int TILE = GRANULE * WARPS, THREADS = 32 * WARPS, SPREAD = CLUSTER > 2 ? CLUSTER / 2 : 1;
+constexpr int TILE = GRANULE * WARPS, THREADS = 32 * WARPS, SPREAD = CLUSTER > 2 ? CLUSTER / SETS : 1;
 static_assert(D % 8 == 0 && D <= 256, "head sizes are multiples of 8 up to 256");
 static_assert(HQ % HKV == 0, "query heads are a multiple of KV heads");
 
@@ -151,7 +152,7 @@ __device__ __forceinline__ int within(int length, int capacity) { return min(max
 #define CLUSTERED
 #endif
 
-extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_WIDE ? 2 : 1) attention_decode(
+extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D * SETS <= 128 && !IS_WIDE ? 2 : 1) attention_decode(
 #if NEWEST
     const float *q, const float *k, const float *v, CACHE_T *k_cache, CACHE_T *v_cache, const float *cosines,
     const float *sines, NewestStrides strides, int rope_rows, const float *q_norm, const float *k_norm, float eps,
@@ -197,6 +198,8 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D <= 64 && !IS_W
     Deal deal(within(length_of(lengths, length_stride, length_offset, b), capacity), window);
     keys = rows_of(k_head, deal), values = rows_of(v_head, deal);
     fill_ring(deal);
+    // A granule more than the ring holds would be asked for late: it comes as near as it can.
+    if (lane < 2) (lane == 0 ? keys : values).ask_second_cache(key + UNITS / 2 * deal.step());
     Turn turn;
     if (TABLE) turn.load(cosines, sines, within(deal.keys - 1, rope_rows - 1), lane);
     NewestHeads fresh;

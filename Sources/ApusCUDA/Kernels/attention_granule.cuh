@@ -6,9 +6,7 @@
 // (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). Outputs of these two heads and columns 64c + 8g + 2j + i are
 // result[c][j][2i] and [2i + 1].
 
-constexpr int D = HEAD_DIM, ROW_BYTES = D * (int)sizeof(CACHE_T);
-/// Two sets share the latency of a softmax, where rows are short enough for shared memory.
-constexpr int SETS = ROW_BYTES <= 256 ? 2 : 1, GRANULE = 16 * SETS;
+constexpr int D = HEAD_DIM, ROW_BYTES = D * (int)sizeof(CACHE_T), GRANULE = 16 * SETS;
 constexpr int K_CHUNKS = (D + 31) / 32, V_CHUNKS = (D + 63) / 64;
 
 /// What the tensor cores multiply. A cache in FP32 goes in as a sum of three bfloat16 planes, INT8 codes fit in one.
@@ -128,6 +126,16 @@ struct Rows {
             }
         }
         commit_copies();
+    }
+
+    /// Asks the second cache for the granule at `key`; by one lane.
+    __device__ __forceinline__ void ask_second_cache(int key) const {
+#if __CUDA_ARCH__ >= 900
+        if (ROW_BYTES % 16 != 0 || stride != D || key >= end) return;
+        asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(head + (long long)key * D),
+                     "r"(min(GRANULE, end - key) * ROW_BYTES)
+                     : "memory");
+#endif
     }
 };
 

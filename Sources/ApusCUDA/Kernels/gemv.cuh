@@ -154,9 +154,16 @@ struct Addend {
     float bias[PARTS], residual;
 
     __device__ __forceinline__ void load(const VECTOR *biases, const float *residuals, int m, int n) {
+        load_constants(biases, n);
+        load_residual(residuals, m, n);
+    }
+    /// What may be loaded before the kernels before this one have ended.
+    __device__ __forceinline__ void load_constants(const VECTOR *biases, int n) {
         residual = 0;
 #pragma unroll
         for (int p = 0; p < PARTS; p++) bias[p] = HAS_BIAS ? to_float(biases[p * N + n]) : 0;
+    }
+    __device__ __forceinline__ void load_residual(const float *residuals, int m, int n) {
         if constexpr (HAS_RESIDUAL) residual = residuals[(long long)m * N + n];
     }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Hopper's products of a group of four warps (wgmma), and barriers in shared memory. Only for sm_90a.
+// Hopper's products of a group of four warps (wgmma). Only for sm_90a.
 
-#include "types.cuh"
+#include "barriers.cuh"
 
 /// A matrix in shared memory of rows of 128 bytes whose 16-byte pieces are swizzled: piece p of row r lies at p ^ r % 8.
 /// Eight rows are 1024 bytes, to which the matrix is aligned. `leading`: bytes to the next 64 columns, where N runs along rows.
@@ -72,23 +72,3 @@ __device__ __forceinline__ void multiply_columns(float (&c)[32], const unsigned 
     }
 PRODUCTS(half_t, "f16")
 PRODUCTS(bfloat_t, "bf16")
-
-__device__ __forceinline__ void set_barrier(unsigned long long *barrier, int arrivals) {
-    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"((unsigned)__cvta_generic_to_shared(barrier)), "r"(arrivals)
-                 : "memory");
-}
-__device__ __forceinline__ void arrive(unsigned long long *barrier) {
-    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"((unsigned)__cvta_generic_to_shared(barrier)) : "memory");
-}
-/// Whether the phase of a parity is over; waits for a while.
-__device__ __forceinline__ bool has_passed(unsigned long long *barrier, int parity) {
-    int done;
-    asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"
-                 : "=r"(done)
-                 : "r"((unsigned)__cvta_generic_to_shared(barrier)), "r"(parity)
-                 : "memory");
-    return done;
-}
-__device__ __forceinline__ void wait_for(unsigned long long *barrier, int parity) {
-    while (!has_passed(barrier, parity)) {}
-}

@@ -34,13 +34,17 @@ struct AttentionShape {
         /// Blocks of a KV head, a multiple of the cluster.
         let count: Int
         let warps: Int
+        /// Sets of 16 keys that a warp takes at a time.
+        let sets: Int
         /// Units of keys that a warp holds in shared memory.
         let units: Int
         let cluster: Int
         /// Bytes of dynamic shared memory.
         let sharedBytes: Int
         var macros: [String: String] {
-            ["WARPS": "\(warps)", "UNITS": "\(units)", "CLUSTER": "\(cluster)"]
+            [
+                "WARPS": "\(warps)", "SETS": "\(sets)", "UNITS": "\(units)", "CLUSTER": "\(cluster)",
+            ]
         }
     }
 
@@ -54,9 +58,10 @@ struct AttentionShape {
     ///
     /// Macros follow the usual GPU of the architecture, the grid the one that is there.
     func split(batch: Int, capacity: Int, _ context: DeviceContext) -> Split {
-        let sets = size * cache.byteCount <= 256 ? 2 : 1
+        let isLong = capacity > Self.longCapacity
+        let sets = size * cache.byteCount <= (isLong ? 256 : 128) ? 2 : 1
         let unit = sets * (16 * size * cache.byteCount + (cache == .i8 ? 64 : 0))
-        let units = min(max((capacity > Self.longCapacity ? 25_000 : 12_500) / unit, 2), 8)
+        let units = min(max((isLong ? 25_000 : sets == 2 ? 12_500 : 16_700) / unit, 2), 8)
         var warps = 8
         let ownBytes = 20 << 10
         while warps > 1, warps * units * unit + ownBytes > context.device.architecture.sharedBytesPerBlock {
@@ -67,15 +72,15 @@ struct AttentionShape {
         let roundedRows = kvHeads * parts * Self.roundedBatch(batch)
         var cluster = 1
         if context.device.capability.major >= 9 {
-            let choices = capacity > Self.longCapacity ? [2] : [8, 4, 2]
+            let choices = isLong ? [2] : [8, 4, 2]
             cluster =
                 choices.first { $0 * roundedRows <= room($0, context.nominalProcessorCount) } ?? 1
         }
-        let keys = 16 * sets * warps * cluster * max(1, cluster / 2)
+        let keys = 16 * sets * warps * cluster * (cluster > 2 ? cluster / sets : 1)
         let most = max((capacity + keys - 1) / keys, 1)
         let clusters = min(max(room(cluster, context.processorCount) / (cluster * rows), 1), most)
         return Split(
-            count: cluster * clusters, warps: warps, units: units, cluster: cluster,
+            count: cluster * clusters, warps: warps, sets: sets, units: units, cluster: cluster,
             sharedBytes: warps * units * unit)
     }
 

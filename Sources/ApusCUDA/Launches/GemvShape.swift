@@ -19,6 +19,10 @@ struct GemvShape: Hashable {
     struct Matrix: Hashable {
         let n, k, elementBytes, parts, rows: Int
         let isHead: Bool
+        /// Whether the product norms its inputs.
+        let hasNorm: Bool
+
+        var byteCount: Int { n * parts * k * elementBytes }
     }
 
     /// Inputs of a block that stay in shared memory whole; of more, this is half of what is held at a time.
@@ -75,7 +79,7 @@ struct GemvShape: Hashable {
     }
 
     private static func crew(_ matrix: Matrix, _ processors: Int) -> Crew {
-        let bytes = matrix.n * matrix.parts * matrix.k * matrix.elementBytes
+        let bytes = matrix.byteCount
         if matrix.rows > 1 { return Crew(threads: 256, grid: 2 * processors, blocks: 2, inFlight: 8) }
         if matrix.isHead { return Crew(threads: 256, grid: 4 * processors, blocks: 4, inFlight: 6) }
         if bytes >= 40_000_000 || matrix.k >= 8192 {

@@ -48,8 +48,7 @@ final class GemvStep: DeviceStep {
 
     /// Whether the result is the logits, whose largest are found on the way.
     private var isHead: Bool {
-        guard let output = context.plan.outputs.first, !isGated, residual == nil else { return false }
-        return context.plan.root(of: output.tensor) == step.results[0]
+        !isGated && residual == nil && context.isOutput(step.results[0])
     }
 
     override func work() throws(ApusError) -> [DeviceWork] {
@@ -57,8 +56,7 @@ final class GemvStep: DeviceStep {
         guard tokens > 0, n > 0 else { return [] }
         let matrix = GemvShape.Matrix(
             n: n, k: k, elementBytes: w.element.byteCount, parts: isGated ? 2 : 1,
-            rows: PassKind.rowCount(tokens),
-            isHead: isHead)
+            rows: PassKind.rowCount(tokens), isHead: isHead, hasNorm: norm != nil)
         var macros = macros
         macros["ROWS"] = "\(matrix.rows)"
         // From five rows on, tensor cores are faster than FP32 arithmetic on each weight.
@@ -69,6 +67,19 @@ final class GemvStep: DeviceStep {
                 .kernel(
                     call(
                         "gemv_rows", macros.merging(shape.macros) { $1 }, shape.grid, GemvRowsShape.threads,
+                        shape.sharedBytes))
+            ]
+        }
+        if context.stagesWeights,
+            let shape = StagedGemvShape(
+                matrix, processors: context.nominalProcessorCount,
+                sharedBytes: context.device.architecture.sharedBytesPerBlock)
+        {
+            macros["HEAD"] = nil
+            return [
+                .kernel(
+                    call(
+                        "gemv_staged", macros.merging(shape.macros) { $1 }, shape.grid, shape.threads,
                         shape.sharedBytes))
             ]
         }

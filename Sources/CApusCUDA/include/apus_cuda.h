@@ -42,7 +42,7 @@ enum {
 };
 
 /// Attribute of a function: bytes of dynamic shared memory that a launch may ask for.
-enum { APUS_CU_FUNCTION_DYNAMIC_SHARED_BYTES = 8 };
+enum { APUS_CU_FUNCTION_DYNAMIC_SHARED_BYTES = 8, APUS_CU_FUNCTION_SHARED_CARVEOUT = 9 };
 
 /// Identifier of the launch attribute that lets a kernel start before the one before it has ended.
 enum { APUS_CU_LAUNCH_PROGRAMMATIC = 6 };
