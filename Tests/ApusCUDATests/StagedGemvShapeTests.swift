@@ -1,6 +1,11 @@
+import ApusCPU
+import ApusEngine
+import ApusGraph
+import GraphCases
 import Testing
 
 @testable import ApusCUDA
+@testable import ApusCompiler
 
 /// How matrices are staged in shared memory, for all sizes that may come.
 @Suite struct StagedGemvShapeTests {
@@ -77,5 +82,24 @@ import Testing
         #expect(!isStaged(k: 896, rows: 2))
         #expect(!isStaged(k: 896, isHead: true))
         #expect(!isStaged(k: 100_000))
+    }
+
+    /// Which kernels the layers launch that `GPUCheck` compares with the interpreter.
+    @Test func layersOfOneTokenAreStaged() throws {
+        let backend = CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
+        for test in GraphCase.tokenLayers {
+            let graph = try Graph(parsing: test.text)
+            try graph.verify()
+            let engine = try Compiler.compile(asItStands: graph, weights: NoWeights(), backend: backend)
+            let run = try CUDAPlanRun(
+                engine, limits: SessionLimits(batch: 4, chunk: 160, capacity: 640), on: backend)
+            let units = try run.units(batch: 1, width: 1)
+            let staged = units.filter { $0.source == "gemv_staged" }
+            let isOdd = test.name.contains(" of 70 ")
+            #expect(staged.isEmpty == isOdd, "\(test.name): \(units.map(\.id).sorted())")
+            let isLarge = test.name.contains(" of 2304 ")
+            #expect(isOdd || staged.contains { $0.macros["GATED"] == "1" }, "\(test.name)")
+            #expect(!isLarge || staged.contains { $0.macros["SLOTS"] != "1" }, "\(test.name)")
+        }
     }
 }
