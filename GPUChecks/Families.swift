@@ -20,6 +20,6 @@ struct Family {
         Family(name: "generated", cases: GraphCase.generated),
         Family(name: "attention", cases: GraphCase.attention),
         Family(name: "decode", cases: GraphCase.decodeLayers),
-        Family(name: "linear", cases: GraphCase.computedWeights),
+        Family(name: "linear", cases: GraphCase.computedWeights + GraphCase.tokenLayers),
     ]
 }

@@ -1,4 +1,4 @@
-public import ApusCPU
+import ApusCPU
 public import ApusCUDA
 public import ApusEngine
 public import ApusSupport

@@ -1,4 +1,4 @@
-public import ApusCPU
+import ApusCPU
 import ApusCompiler
 public import ApusEngine
 public import ApusFrontend

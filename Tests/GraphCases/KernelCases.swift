@@ -281,4 +281,25 @@ extension GraphCase {
                 """, width: width),
         ]
     }
+
+    /// Layers of small models around one token: norm, gated product, product and sum; the first fits into shared memory
+    /// as a whole, the second comes through it piece by piece, rows of the third are no multiple of 16 bytes.
+    package static let tokenLayers: [GraphCase] = ["f32", "f16", "bf16"].flatMap { type in
+        [(896, 1200), (2304, 6000), (70, 33), (264, 50)].map { hidden, size in
+            GraphCase(
+                "layer of \(hidden) and \(size) with \(type)",
+                "%x: f32[B, S, \(hidden)], %g: f32[\(hidden)], %w: \(type)[\(2 * size), \(hidden)], "
+                    + "%v: \(type)[\(hidden), \(size)], %b: f32[\(hidden)]",
+                """
+                %0 = rms_norm(%x, %g) {eps = 1e-6} : f32[B, S, \(hidden)]
+                  %1 = linear(%0, %w) : f32[B, S, \(2 * size)]
+                  %2 = swiglu(%1) : f32[B, S, \(size)]
+                  %3 = linear(%2, %v) : f32[B, S, \(hidden)]
+                  %4, %5 = add_rms_norm(%x, %3, %g) {eps = 1e-6} : f32[B, S, \(hidden)], f32[B, S, \(hidden)]
+                  %6 = linear(%2, %v, %b) : f32[B, S, \(hidden)]
+                  %y = mul(%4, %5) : f32[B, S, \(hidden)]
+                  %z = add(%6, %4) : f32[B, S, \(hidden)]
+                """, returns: "%y, %z", batch: 1, width: 1)
+        }
+    }
 }
