@@ -13,6 +13,9 @@ struct CorrectnessMatrix {
     var threads: Int?
     /// Seed of the prompts of models that bring none.
     var seed: UInt64
+    /// How far the logit of a token may lie from that of the expected one, as a share of their spread, to count as
+    /// equal; nil is what the precision rounds to.
+    var tieLimit: Double?
 
     /// Lengths of the prompts of models that bring none.
     private static let promptLengths = [1, 7, 33]
@@ -22,8 +25,10 @@ struct CorrectnessMatrix {
         let variant: Variant
         /// Seconds that all generations took; nil if they did not come to an end.
         var seconds: Double?
-        /// What differs, or went wrong; nil if all tokens are as expected.
+        /// What differs, or went wrong; nil if all tokens are as expected, ties aside.
         var difference: String?
+        /// Tokens other than those expected that the reference's logits cannot tell from them.
+        var ties: [String] = []
 
         var agrees: Bool { difference == nil }
     }
@@ -55,16 +60,19 @@ struct CorrectnessMatrix {
         let counts = cases?.map { min($0.tokens.count, tokenCount) } ?? prompts.map { _ in tokenCount }
         if cases == nil {
             let reference = Variant(backend: .reference, cache: .none)
-            let (tokens, _) = try generate(model, reference, prompts, counts)
-            cases = zip(prompts, tokens).map { prompt, tokens in
-                ExpectedTokens(name: "\(prompt.count) tokens", prompt: prompt, tokens: tokens)
+            let loaded = try load(model, reference)
+            cases = try zip(prompts, counts).map { prompt, count throws(ApusError) in
+                ExpectedTokens(
+                    name: "\(prompt.count) tokens", prompt: prompt,
+                    tokens: try generate(loaded, prompt, count).tokens)
             }
         }
+        let margins = ReferenceMargins(model, threads: threads)
         var cells: [Cell] = []
         for (index, variant) in columns.enumerated() {
             progress?.progress("\(path): \(variant.name)", completed: index, total: columns.count)
             if Interruption.isRequested { throw ApusError(.cancelled, "interrupted") }
-            cells.append(cell(model, variant, cases ?? [], counts))
+            cells.append(cell(model, variant, cases ?? [], counts, margins))
         }
         return Row(
             // A program is told from others of its name by its folder.
@@ -74,37 +82,62 @@ struct CorrectnessMatrix {
     }
 
     private func cell(
-        _ model: ImportedModel, _ variant: Variant, _ cases: [ExpectedTokens], _ counts: [Int]
+        _ model: ImportedModel, _ variant: Variant, _ cases: [ExpectedTokens], _ counts: [Int],
+        _ margins: ReferenceMargins
     ) -> Cell {
         do {
-            let (tokens, seconds) = try generate(model, variant, cases.map(\.prompt), counts)
-            var difference: String?
-            for (got, test) in zip(tokens, cases) where difference == nil {
-                let index = zip(got, test.tokens).enumerated().first { $0.element.0 != $0.element.1 }?.offset
-                difference = index.map { "\(test.name): token \($0)" }
+            let model = try load(model, variant)
+            var cell = Cell(variant: variant, seconds: 0, difference: nil)
+            for (test, count) in zip(cases, counts) where cell.difference == nil {
+                try compare(model, test, count, margins, &cell)
             }
-            return Cell(variant: variant, seconds: seconds, difference: difference)
+            return cell
         } catch {
             return Cell(variant: variant, seconds: nil, difference: "\(error)")
         }
     }
 
-    /// The tokens of each prompt by itself, and the seconds of all.
-    private func generate(
-        _ model: ImportedModel, _ variant: Variant, _ prompts: [[Int32]], _ counts: [Int]
-    ) throws(ApusError) -> (tokens: [[Int32]], seconds: Double) {
-        let options = variant.options(
-            precision: variant.backend == .reference ? nil : precision?.element, threads: threads)
-        let model = try LanguageModel(model, options: options)
-        var tokens: [[Int32]] = []
-        var seconds = 0.0
-        for (prompt, count) in zip(prompts, counts) {
-            let options = GenerationOptions(maxNewTokens: count, ignoreEnd: true)
-            let result = try model.generate([prompt], options: options)[0]
-            tokens.append(result.tokens)
-            seconds += result.stats.timeToFirstToken + result.stats.decodeSeconds
+    /// Compares token by token; after a tie the generation starts again behind the expected token.
+    private func compare(
+        _ model: LanguageModel, _ test: ExpectedTokens, _ count: Int, _ margins: ReferenceMargins,
+        _ cell: inout Cell
+    ) throws(ApusError) {
+        var place = 0
+        while place < count {
+            let prompt = test.prompt + test.tokens[..<place]
+            let (tokens, seconds) = try generate(model, prompt, count - place)
+            cell.seconds = (cell.seconds ?? 0) + seconds
+            let expected = test.tokens[place..<count]
+            guard let index = zip(tokens, expected).enumerated().first(where: { $1.0 != $1.1 })?.offset
+            else { return }
+            place += index
+            let margin = try margins.margin(
+                between: test.tokens[place], and: tokens[index], after: test.prompt + test.tokens[..<place])
+            let percent = Figures.decimal(100 * margin, 2)
+            let text =
+                "\(test.name): token \(place), \(percent) % of the spread of logits from the expected one"
+            guard margin <= tieLimit ?? (precision ?? margins.precision).tieLimit else {
+                cell.difference = text
+                return
+            }
+            cell.ties.append(text)
+            place += 1
         }
-        return (tokens, seconds)
+    }
+
+    private func load(_ model: ImportedModel, _ variant: Variant) throws(ApusError) -> LanguageModel {
+        try LanguageModel(
+            model,
+            options: variant.options(
+                precision: variant.backend == .reference ? nil : precision?.element, threads: threads))
+    }
+
+    private func generate(
+        _ model: LanguageModel, _ prompt: [Int32], _ count: Int
+    ) throws(ApusError) -> (tokens: [Int32], seconds: Double) {
+        let options = GenerationOptions(maxNewTokens: count, ignoreEnd: true)
+        let result = try model.generate([prompt], options: options)[0]
+        return (result.tokens, result.stats.timeToFirstToken + result.stats.decodeSeconds)
     }
 
     /// The Markdown table, and below it what differs.
@@ -119,14 +152,14 @@ struct CorrectnessMatrix {
         var notes = ""
         for row in rows {
             let cells = row.cells.map { cell in
-                (cell.agrees ? "✓" : "✗")
+                (cell.agrees ? cell.ties.isEmpty ? "✓" : "✓ \(cell.ties.count) tie(s)," : "✗")
                     + (cell.seconds.map { " " + Figures.duration(seconds: $0) } ?? "")
             }
             table.append([row.model, "\(row.tokenCount)", row.source] + cells)
             for cell in row.cells {
-                if let difference = cell.difference {
-                    notes += "\(row.model), \(cell.variant.name): \(difference)\n"
-                }
+                let name = "\(row.model), \(cell.variant.name)"
+                for tie in cell.ties { notes += "\(name): a tie, \(tie)\n" }
+                if let difference = cell.difference { notes += "\(name): \(difference)\n" }
             }
         }
         return table.text + (notes.isEmpty ? "" : "\n" + notes)
@@ -154,6 +187,7 @@ struct CorrectnessMatrix {
             ("backend", .string(cell.variant.backend.rawValue)), ("cache", .string(cell.variant.cacheName)),
             ("agrees", .bool(cell.agrees)), ("seconds", cell.seconds.map { .double($0) } ?? .null),
             ("difference", cell.difference.map { .string($0) } ?? .null),
+            ("ties", .array(cell.ties.map { .string($0) })),
         ])
     }
 }
