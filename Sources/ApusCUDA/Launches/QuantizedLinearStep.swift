@@ -87,12 +87,15 @@ final class QuantizedLinearStep: DeviceStep {
         scales.element == .f32 && step.string("activations") != "f32" ? .f16 : scales.element
     }
 
+    /// Whether the kernel for few rows serves: it reads and writes FP32.
     private var usesCodes: Bool {
-        x.element == .f32 && context.symbols.value(rowCount) <= PassKind.mostDecodeRows
+        isPlain && context.symbols.value(rowCount) <= PassKind.mostDecodeRows
     }
 
+    private var isPlain: Bool { x.element == .f32 && y.element == .f32 }
+
     override var scratchBytes: Int {
-        guard mostRows > PassKind.mostDecodeRows || x.element != .f32 else { return 0 }
+        guard mostRows > PassKind.mostDecodeRows || !isPlain else { return 0 }
         var most = 0
         if context.hasProducts || x.element == .bf16 {
             most = weightBytes + (x.element == factor ? 0 : mostRows * k * factor.byteCount)
