@@ -116,9 +116,11 @@ package struct Playback {
         judge(
             worst.error, largest, "\(place): output", "sequence \(worst.sequence), token \(worst.token)",
             &outcome)
-        for (sequence, token) in call.padding where !values(sequence, token).allSatisfy({ $0 == 0 }) {
+        let noisy = call.padding.filter { !values($0.sequence, $0.token).allSatisfy { $0 == 0 } }
+        if let first = noisy.first {
             outcome.faults.append(
-                "\(place): sequence \(sequence), token \(token) is padding, but not all zeros")
+                "\(place): \(noisy.count) rows of padding are not all zeros, first sequence \(first.sequence), "
+                    + "token \(first.token)")
         }
         if !output.floats.allSatisfy(\.isFinite) {
             outcome.faults.append("\(place): not all of the output is finite")

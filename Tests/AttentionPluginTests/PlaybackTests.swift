@@ -53,7 +53,7 @@ private struct Liar: PluginPlayer {
     @Test func numbersInPaddingAreFound() throws {
         #expect(
             try Self.faults { $0.output = { $0[47] = 1e-30 } } == [
-                "round 0: sequence 1, token 2 is padding, but not all zeros"
+                "round 0: 1 rows of padding are not all zeros, first sequence 1, token 2"
             ])
     }
 
