@@ -61,12 +61,16 @@ let package = Package(
         .target(
             name: "GraphCases", dependencies: ["ApusGraph", "ApusSupport"], path: "Tests/GraphCases",
             swiftSettings: settings),
+        // What attention plugins are asked for, and attention in double precision.
+        .target(
+            name: "AttentionCases", dependencies: ["ApusGraph", "ApusSupport"], path: "Tests/AttentionCases",
+            swiftSettings: settings),
         // Compares what a GPU computes with the reference; for machines with a GPU, which need no Swift.
         .executableTarget(
             name: "GPUCheck",
             dependencies: [
-                "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusGraph", "ApusReference",
-                "ApusSupport", "GraphCases",
+                "Apus", "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusGraph", "ApusReference",
+                "ApusSupport", "AttentionCases", "GraphCases",
             ],
             path: "GPUChecks", swiftSettings: settings),
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.
@@ -80,7 +84,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "AttentionPluginTests",
-            dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport"],
+            dependencies: ["Apus", "ApusCPU", "ApusEngine", "ApusGraph", "ApusSupport", "AttentionCases"],
             swiftSettings: settings),
         .testTarget(
             name: "ApusCPUTests",
@@ -94,7 +98,7 @@ let package = Package(
             dependencies: [
                 "Apus", "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph",
                 "ApusPasses",
-                "ApusReference", "ApusSupport", "GraphCases",
+                "ApusReference", "ApusSupport", "AttentionCases", "GraphCases",
             ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(

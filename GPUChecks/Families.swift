@@ -1,14 +1,57 @@
+import ApusCUDA
+import ApusGraph
+import ApusSupport
+import AttentionCases
 import GraphCases
 
 /// Cases of one kind.
-struct Family {
+struct Family: Sendable {
+    /// A case: its name, and what compares it.
+    struct Member: Sendable {
+        let name: String
+        /// - Returns: A remark on what was found right.
+        /// - Throws: What is wrong.
+        let check: @Sendable (CUDABackend) throws(ApusError) -> String
+    }
+
     let name: String
-    let cases: [GraphCase]
-    /// Whether their data have no result.
-    var isRefused = false
+    let members: [Member]
+
+    /// Graphs against the reference interpreter.
+    /// - Parameter isRefused: Whether their data have no result.
+    init(name: String, cases: [GraphCase], isRefused: Bool = false) {
+        self.name = name
+        // The GPU runs no pass without tokens.
+        members = cases.filter { $0.width > 0 }.map { test in
+            Member(name: test.name) { backend throws(ApusError) in
+                let check = CaseCheck(backend: backend)
+                return isRefused
+                    ? try check.refusal(of: test) : "error \(try check.largestError(of: test))"
+            }
+        }
+    }
+
+    /// The AttentionPlugin against attention in double precision.
+    /// - Parameters:
+    ///   - lists: Cases, each list with what tells its names from those of others.
+    ///   - takesTurns: Whether each case gets one type of cache, another than the case before it, and not all.
+    init(name: String, lists: [(prefix: String, cases: [PluginCase])], takesTurns: Bool) {
+        self.name = name
+        let caches: [ElementType] = [.f32, .f16, .bf16]
+        members = lists.flatMap { prefix, cases in
+            cases.enumerated().flatMap { index, test in
+                (takesTurns ? [caches[index % caches.count]] : caches).map { cache in
+                    Member(name: "\(prefix)\(test.name), cache of \(cache)") { backend throws(ApusError) in
+                        let check = PluginCheck(backend: backend)
+                        return "error \(try check.largestError(of: test, cache: cache))"
+                    }
+                }
+            }
+        }
+    }
 
     /// All families, quick ones first.
-    static let all = [
+    static let all: [Family] = [
         Family(name: "views", cases: GraphCase.views),
         Family(name: "elementwise", cases: GraphCase.elementwise),
         Family(name: "logic", cases: GraphCase.logic),
@@ -21,5 +64,17 @@ struct Family {
         Family(name: "attention", cases: GraphCase.attention),
         Family(name: "decode", cases: GraphCase.decodeLayers),
         Family(name: "linear", cases: GraphCase.computedWeights + GraphCase.tokenLayers),
+        Family(
+            name: "plugin",
+            lists: [
+                ("prompt: ", PluginCase.contexts), ("token: ", PluginCase.decodes),
+                ("tree: ", PluginCase.trees),
+            ], takesTurns: false),
+        Family(
+            name: "plugin-full",
+            lists: [
+                ("", PluginCase.fullContexts), ("", PluginCase.fullDecodes), ("", PluginCase.fullTrees),
+                ("", PluginCase.fullCaches),
+            ], takesTurns: true),
     ]
 }

@@ -24,6 +24,16 @@ extension Tensor {
         }
     }
 
+    /// Reads a tensor from its bytes, row-major.
+    package init(_ element: ElementType, _ shape: [Int], bytes: [UInt8]) {
+        self = bytes.withUnsafeBytes { bytes in
+            // An empty array has no address.
+            withUnsafeBytes(of: 0) {
+                Tensor(element, shape, bytes: bytes.baseAddress ?? $0.baseAddress!)
+            }
+        }
+    }
+
     /// Reads a tensor that lies row-major in memory.
     package init(_ element: ElementType, _ shape: [Int], bytes pointer: UnsafeRawPointer) {
         let places = 0..<shape.reduce(1, *)

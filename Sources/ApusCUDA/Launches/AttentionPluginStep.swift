@@ -2,7 +2,8 @@ import ApusEngine
 import ApusGraph
 import ApusSupport
 
-/// The AttentionPlugin on a GPU: one launch for a single new token a sequence, two for more.
+/// The AttentionPlugin on a GPU: one launch for a single new token a sequence, two for more and for heads that the
+/// kernel of single tokens does not serve.
 final class AttentionPluginStep: DeviceStep {
     static let kind = StepKind(
         KernelEntry(op: "attention_plugin", kernel: "cuda.attention_plugin", inPlace: [1: 1]) { query in
@@ -67,7 +68,8 @@ final class AttentionPluginStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let (batch, tokens) = (qkv.size(0), qkv.size(1))
         guard batch > 0, tokens > 0 else { return [] }
-        return tokens == 1 && tree == nil ? [.kernel(decode(batch))] : try chunk(batch, tokens)
+        return tokens == 1 && tree == nil && shape.hasDecodeKernel
+            ? [.kernel(decode(batch))] : try chunk(batch, tokens)
     }
 
     private var capacity: Int { cache.size(3) }
@@ -108,12 +110,13 @@ final class AttentionPluginStep: DeviceStep {
     /// Rotates and caches the new tokens, then attends.
     private func chunk(_ batch: Int, _ tokens: Int) throws(ApusError) -> [DeviceWork] {
         let (heads, kvHeads, size) = (shape.heads, shape.kvHeads, shape.size)
-        // A tree of one token gives the KV length after the step, as all steps of one token do.
-        let totals = tree != nil && tree?.positions.size(1) == tokens ? 1 : 0
+        let ownTree = tree?.positions.size(1) == tokens ? tree : nil
+        // A tree, and every step of one token, gives the KV length after the step.
+        let totals = ownTree != nil || tokens == 1 ? 1 : 0
         let startPointer: UnsafeRawPointer? = starts.count == 0 ? nil : UnsafeRawPointer(starts.pointer)
         let spans = NewestSpans(
             lengths: lengths.pointer, starts: startPointer, totals: totals, keys: capacity,
-            positions: totals == 1 ? tree.map { UnsafeRawPointer($0.positions.pointer) } : nil)
+            positions: ownTree.map { UnsafeRawPointer($0.positions.pointer) })
         let rotate = shape.rotate(
             newest(tokens), spans, batch: batch, tokens: tokens, queries: context.scratch(), context)
         let row = AttentionCacheRows.size(shape.cache, headSize: size)
@@ -129,9 +132,9 @@ final class AttentionPluginStep: DeviceStep {
             ],
             scaleOffset: capacity * size, lengths: UnsafeRawPointer(lengths.pointer), lengthStride: 1,
             starts: startPointer, totals: totals, batch: batch, rows: tokens, keys: capacity, isCausal: true,
-            tree: totals == 1
-                ? tree.map { (UnsafeRawPointer($0.bits.pointer), UnsafeRawPointer($0.positions.pointer)) }
-                : nil)
+            tree: ownTree.map {
+                (UnsafeRawPointer($0.bits.pointer), UnsafeRawPointer($0.positions.pointer))
+            })
         return [.kernel(rotate), .kernel(shape.call(keys, mask: nil, context))]
     }
 }

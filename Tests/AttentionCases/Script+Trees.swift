@@ -2,7 +2,7 @@ import ApusGraph
 
 extension Script {
     /// Adds padding at the end of the last call, a tree, up to `size` tokens.
-    mutating func padTree(to size: Int) {
+    package mutating func padTree(to size: Int) {
         guard var call = calls.last, let mask = call.mask, let positions = call.positions else { return }
         let (real, words) = (call.packed.shape[1], (size + 31) / 32)
         var rows: [Float] = []
@@ -31,7 +31,7 @@ extension Script {
 
     /// Makes the last call, a tree of one sequence, that of `other`, a chunk, with a mask under which each token sees
     /// those before it.
-    mutating func makeChain(of other: Script) {
+    package mutating func makeChain(of other: Script) {
         guard var call = other.calls.last, let start = call.starts.ints.first else { return }
         let size = call.packed.shape[1]
         call.mask = Tensor(.i32, [1, size, 1], ints: (0..<size).map { (1 << ($0 + 1)) - 1 })

@@ -1,4 +1,4 @@
-import ApusGraph
+package import ApusGraph
 
 #if canImport(Glibc)
     import Glibc
@@ -7,37 +7,37 @@ import ApusGraph
 #endif
 
 /// The seeded inputs of every round of a case, and what must come out of it.
-struct Script {
+package struct Script {
     /// One call of the plugin.
-    struct Call {
-        var packed: Tensor
-        var lengths: Tensor
-        var starts: Tensor
-        var mask: Tensor?
-        var positions: Tensor?
+    package struct Call {
+        package var packed: Tensor
+        package var lengths: Tensor
+        package var starts: Tensor
+        package var mask: Tensor?
+        package var positions: Tensor?
         /// What each sequence's cache is given before the call; nil leaves it as it is.
-        var filling: [[PlainAttention.Entry]]?
+        package var filling: [[PlainAttention.Entry]]?
         /// Rows that must come out as zeros, by sequence and token.
-        var padding: [(sequence: Int, token: Int)] = []
+        package var padding: [(sequence: Int, token: Int)] = []
         /// Rows that are compared.
-        var expected: [(sequence: Int, token: Int, row: [Double])] = []
+        package var expected: [(sequence: Int, token: Int, row: [Double])] = []
         /// The entries of each sequence's cache, nil where nothing was ever written.
-        var cache: [[PlainAttention.Entry?]] = []
+        package var cache: [[PlainAttention.Entry?]] = []
         /// Slots from here on are forgotten after the call.
-        var kept: [Int] = []
+        package var kept: [Int] = []
     }
 
-    let c: PluginCase
-    let capacity: Int
-    let table: Tensor
-    let norms: (q: Tensor, k: Tensor)?
-    private(set) var calls: [Call] = []
+    package let c: PluginCase
+    package let capacity: Int
+    package let table: Tensor
+    package let norms: (q: Tensor, k: Tensor)?
+    package private(set) var calls: [Call] = []
     private var filling: [[PlainAttention.Entry]]?
     private var numbers: Numbers
     private var plain: PlainAttention
 
-    /// - Parameter rowLimit: Rows of a call that are compared, for each sequence; the first and last are among them.
-    init(_ c: PluginCase, seed: UInt64 = 1, rowLimit: Int = 24) {
+    /// Works out a case.
+    package init(_ c: PluginCase, seed: UInt64 = 1) {
         self.c = c
         numbers = Numbers(seed: seed)
         let half = c.rotaryDims / 2
@@ -73,7 +73,7 @@ struct Script {
                     return angles.map { Float(cos($0)) } + angles.map { Float(sin($0)) }
                 }
             })
-        for round in c.rounds { add(round, rowLimit) }
+        for round in c.rounds { add(round, c.rowLimit) }
     }
 
     private mutating func add(_ round: PluginCase.Round, _ rowLimit: Int) {
@@ -186,7 +186,7 @@ struct Script {
     }
 
     /// Puts another call in place of the last one.
-    mutating func replaceLast(_ call: Call) { calls[calls.count - 1] = call }
+    package mutating func replaceLast(_ call: Call) { calls[calls.count - 1] = call }
 
     private func isNear(_ key: Int, _ query: Int) -> Bool { c.window == 0 || query - key < c.window }
 

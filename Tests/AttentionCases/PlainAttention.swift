@@ -7,9 +7,9 @@
 /// Attention with a KV cache in double precision, as a textbook writes it: the truth of these tests.
 ///
 /// It keeps whole sequences of keys and values and shares nothing with the plugin: no layout, no phases, no kernels.
-struct PlainAttention {
+package struct PlainAttention {
     /// A token in the cache: its position, and K after RoPE and V, [Hkv, D] each.
-    struct Entry {
+    package struct Entry: Sendable {
         let position: Int
         let key: [Double]
         let value: [Double]
