@@ -31,7 +31,13 @@ while let flag = arguments.popFirst(), let value = arguments.popFirst() {
     }
 }
 
-let backend = try CUDABackend(device: device, host: try CPUBackend(threads: 1))
+let backend: CUDABackend
+do throws(ApusError) {
+    backend = try CUDABackend(device: device, host: try CPUBackend(threads: 1))
+} catch {
+    print("error: \(error)")
+    exit(1)
+}
 var (passed, failed, index) = (0, 0, 0)
 for family in Family.all where families.isEmpty || families.contains(family.name) {
     for test in family.members {
