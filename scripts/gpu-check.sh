@@ -48,7 +48,8 @@ for folder in Tests/Fixtures/*/ Tests/Fixtures/quantised/*/; do
     done
 done
 for program in Tests/Fixtures/programs/*/*.pt2; do
-    [ -f "$program" ] && [ -f "$(dirname "$program")/cases.json" ] || continue
+    # Programs of a static cache have room for few tokens only.
+    if [ ! -f "$(dirname "$program")/cases.json" ] || [[ "$program" == *-static-* ]]; then continue; fi
     name=$(basename "$(dirname "$program")")-$(basename "$program" .pt2)
     start "matrix-program-$name" "$apus" matrix --device cuda --backend sdpa,iattention,plugin --model "$program"
 done

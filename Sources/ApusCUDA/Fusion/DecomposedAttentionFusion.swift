@@ -1,7 +1,7 @@
 import ApusEngine
 import ApusGraph
 
-/// Attention that was written out becomes one step again, where the plan proves it to be causal:
+/// Attention that was written out becomes one step again, where the plan proves it to be causal.
 ///
 ///     s = matmul(q, kᵀ) ; m = causal_mask(queries, keys, offset: keys − queries, window) ; p = softmax(s + m)
 ///     matmul(p, v), copy       → attention(q, k, v, scale: 1), token by token as the copy has it
@@ -49,7 +49,7 @@ private struct Match {
     let result: Int
     /// The copy that brings the result into the order of tokens: position and result.
     let copy: (position: Int, result: Int)?
-    /// [B, H, S, D]
+    /// f32 [B, H, S, D].
     let shape: [Dimension]
     let window: Int
 

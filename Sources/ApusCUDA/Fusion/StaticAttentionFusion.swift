@@ -1,7 +1,7 @@
 import ApusEngine
 import ApusGraph
 
-/// All that lies between the product of q, k and v and the projection after attention, as one step:
+/// All that lies between the product of q, k and v and the projection after attention, as one step.
 ///
 ///     k' = kv_update(k_cache, rope(k, cos, sin)) {start} ; v' = kv_update(v_cache, v) {start}
 ///     attention(rope(q, cos, sin), k'[..start + S], v'[..start + S])
@@ -45,7 +45,7 @@ enum StaticAttentionFusion {
 struct StaticAttentionMatcher {
     /// The new rows of q or k, before their norm.
     struct Head {
-        /// [B, H, S, D]
+        /// f32 [B, H, S, D].
         let tensor: Int
         /// The form in which they are read, if that is none of the plan's.
         var view: Plan.Tensor?
