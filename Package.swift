@@ -132,7 +132,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
-        .testTarget(name: "ApusTests", dependencies: ["Apus"], swiftSettings: settings),
+        .testTarget(name: "ApusTests", dependencies: ["Apus", "GraphCases"], swiftSettings: settings),
         .testTarget(
             name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"],
             exclude: ["Fixtures"], swiftSettings: settings),

@@ -50,6 +50,19 @@ struct Family: Sendable {
         }
     }
 
+    /// Products with codes of four bits against double precision.
+    init(name: String, cases: [Int4Case]) {
+        self.name = name
+        members = cases.flatMap { test in
+            ["int8", "f32"].map { activations in
+                Member(name: "\(test), activations \(activations)") { backend throws(ApusError) in
+                    let check = Int4Check(backend: backend)
+                    return "error \(try check.largestError(of: test, activations: activations))"
+                }
+            }
+        }
+    }
+
     /// All families, quick ones first.
     static let all: [Family] = [
         Family(name: "views", cases: GraphCase.views),
@@ -70,6 +83,7 @@ struct Family: Sendable {
                 ("prompt: ", PluginCase.contexts), ("token: ", PluginCase.decodes),
                 ("tree: ", PluginCase.trees),
             ], takesTurns: false),
+        Family(name: "int4", cases: Int4Case.all),
         Family(
             name: "plugin-full",
             lists: [

@@ -1,5 +1,5 @@
-// Compares what a GPU computes with the reference interpreter, and its AttentionPlugin with attention in double
-// precision, case by case.
+// Compares what a GPU computes with the reference interpreter, and what it makes of the plugins with double precision,
+// case by case.
 //
 //   GPUCheck [--device N] [--family NAME]... [--part I/N]
 //

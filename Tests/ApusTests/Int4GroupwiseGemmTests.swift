@@ -1,24 +1,8 @@
 import Apus
+import GraphCases
 import Testing
 
 @Suite struct Int4GroupwiseGemmTests {
-    struct Case: CustomTestStringConvertible {
-        var m: Int, n: Int, k: Int
-        var group = 128
-        var hasZeroPoints = false, hasBias = false
-        var testDescription: String { "\(m)x\(n)x\(k)/\(group)" }
-    }
-
-    /// The sizes of TensorRT Edge-LLM's tests (GEMM, GEMV, odd N), and what those leave out: groups of 64 and 32, zero
-    /// points, bias.
-    static let cases =
-        [
-            Case(m: 128, n: 128, k: 128), Case(m: 64, n: 512, k: 512), Case(m: 1, n: 384, k: 896),
-            Case(m: 1, n: 512, k: 896), Case(m: 1, n: 640, k: 1024), Case(m: 130, n: 131, k: 256),
-            Case(m: 17, n: 67, k: 256, group: 64, hasZeroPoints: true, hasBias: true),
-            Case(m: 3, n: 33, k: 320, group: 32, hasZeroPoints: true),
-        ] + (1...6).map { Case(m: $0, n: 32, k: 2560, hasBias: $0 % 2 == 0) }
-
     static let sets: [InstructionSet] = InstructionSet.allCases.filter {
         (try? CPUBackend(threads: 1, instructionSet: $0)) != nil
     }
@@ -29,25 +13,11 @@ import Testing
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Int((state >> 33) % UInt64(limit))
         }
-        mutating func unit() -> Float { Float(next(1 << 20)) / Float(1 << 19) - 1 }
-    }
-
-    private func operands(_ c: Case) -> [Tensor?] {
-        var generator = Generator()
-        let groups = c.k / c.group
-        return [
-            Tensor(.f32, [1, c.m, c.k], floats: (0..<c.m * c.k).map { _ in generator.unit() }),
-            Tensor(.u8, [c.n, c.k], ints: (0..<c.n * c.k).map { _ in generator.next(16) }),
-            Tensor(
-                .f16, [groups, c.n], floats: (0..<groups * c.n).map { _ in 0.01 * (generator.unit() + 2) }),
-            c.hasZeroPoints
-                ? Tensor(.u8, [groups, c.n], ints: (0..<groups * c.n).map { _ in generator.next(16) }) : nil,
-            c.hasBias ? Tensor(.f32, [c.n], floats: (0..<c.n).map { _ in generator.unit() }) : nil,
-        ]
     }
 
     private func run(
-        _ c: Case, _ operands: [Tensor?], _ activations: String, threads: Int, _ set: InstructionSet? = nil
+        _ c: Int4Case, _ operands: [Tensor?], _ activations: String, threads: Int,
+        _ set: InstructionSet? = nil
     ) throws -> [Float] {
         let backend = try CPUBackend(threads: threads, instructionSet: set)
         let runner = try PluginRunner(
@@ -60,45 +30,11 @@ import Testing
         return try runner.result().floats
     }
 
-    /// The product with rounded or exact inputs in double precision, and the size of what was added.
-    private func expected(_ c: Case, _ operands: [Tensor?], _ activations: String) -> [(Double, Double)] {
-        guard let x = operands[0]?.floats, let codes = operands[1]?.ints, let scales = operands[2]?.floats
-        else {
-            return []
-        }
-        var inputs = x.map(Double.init)
-        if activations == "int8" {
-            for start in stride(from: 0, to: x.count, by: c.group) {
-                let largest = x[start..<start + c.group].map(\.magnitude).max() ?? 0
-                for index in start..<start + c.group where largest > 0 {
-                    inputs[index] = Double(
-                        (x[index] * (127 / largest)).rounded(.toNearestOrEven) * (largest / 127))
-                }
-            }
-        }
-        var result: [(Double, Double)] = []
-        for m in 0..<c.m {
-            for n in 0..<c.n {
-                var sum = Double(operands[4]?.floats[n] ?? 0)
-                var size = abs(sum)
-                for k in 0..<c.k {
-                    let place = k / c.group * c.n + n
-                    let code = codes[n * c.k + k] - (operands[3]?.ints[place] ?? 8)
-                    let product = inputs[m * c.k + k] * Double(code) * Double(scales[place])
-                    sum += product
-                    size += abs(product)
-                }
-                result.append((sum, size))
-            }
-        }
-        return result
-    }
-
-    @Test(arguments: cases)
-    func computesTheProductThroughTheRunner(c: Case) throws {
-        let operands = operands(c)
+    @Test(arguments: Int4Case.all)
+    func computesTheProductThroughTheRunner(c: Int4Case) throws {
+        let operands = c.operands
         for activations in ["int8", "f32"] {
-            let want = expected(c, operands, activations)
+            let want = c.expected(areRounded: activations == "int8")
             let one = try run(c, operands, activations, threads: 1)
             #expect(zip(one, want).allSatisfy { abs(Double($0) - $1.0) <= 1e-6 * $1.1 }, "\(activations)")
             #expect(try run(c, operands, activations, threads: 3) == one, "\(activations), three threads")
@@ -107,19 +43,19 @@ import Testing
 
     @Test(arguments: sets)
     func everyInstructionSetComputesIt(set: InstructionSet) throws {
-        let c = Case(m: 5, n: 67, k: 256, group: 64, hasZeroPoints: true, hasBias: true)
-        let operands = operands(c)
+        let c = Int4Case(m: 5, n: 67, k: 256, group: 64, hasZeroPoints: true, hasBias: true)
+        let operands = c.operands
         for activations in ["int8", "f32"] {
-            let want = expected(c, operands, activations)
+            let want = c.expected(areRounded: activations == "int8")
             let got = try run(c, operands, activations, threads: 2, set)
             #expect(zip(got, want).allSatisfy { abs(Double($0) - $1.0) <= 1e-6 * $1.1 })
         }
     }
 
     @Test func roundingTheInputsCostsLittle() throws {
-        let c = Case(m: 16, n: 64, k: 1024)
-        let operands = operands(c)
-        let exact = expected(c, operands, "f32").map(\.0)
+        let c = Int4Case(m: 16, n: 64, k: 1024)
+        let operands = c.operands
+        let exact = c.expected(areRounded: false).map(\.0)
         let rounded = try run(c, operands, "int8", threads: 1)
         let error = zip(exact, rounded).reduce(0) { $0 + ($1.0 - Double($1.1)) * ($1.0 - Double($1.1)) }
         let power = exact.reduce(0) { $0 + $1 * $1 }
@@ -127,8 +63,8 @@ import Testing
     }
 
     @Test func codesThatNeedMoreBitsAreAnError() throws {
-        let c = Case(m: 1, n: 4, k: 128)
-        var operands = operands(c)
+        let c = Int4Case(m: 1, n: 4, k: 128)
+        var operands = c.operands
         operands[1] = Tensor(.u8, [4, 128], ints: [Int](repeating: 16, count: 512))
         let error = #expect(throws: ApusError.self) { try run(c, operands, "int8", threads: 1) }
         #expect(error?.message == "codes u8[4, 128]: expected codes of 4 bits, got a larger one")
