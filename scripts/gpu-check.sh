@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What only a GPU can show: the parity matrix of all backends and caches on it, quantised checkpoints and exported programs, the
-# case lists of ops and plugins, and compute-sanitizer over short runs. Needs a statically linked apus (and GPUCheck) and
-# no Swift:
+# What only a GPU can show: the parity matrix of all backends and caches, quantised checkpoints and exported programs among
+# its models, the case lists of ops and plugins, and compute-sanitizer over short runs. Needs a statically linked apus (and
+# GPUCheck) and no Swift:
 #
 #   swift build -c release --static-swift-stdlib --product apus
 #   swift build -c release --static-swift-stdlib --product GPUCheck
@@ -36,7 +36,8 @@ if [ -n "$check" ]; then
 fi
 for folder in Tests/Fixtures/*/ Tests/Fixtures/quantised/*/; do
     # Folders whose tokens are known; what is not supported has tests that tell so.
-    if [ ! -f "$folder/cases.json" ] || [[ "$folder" == *yarn* || "$folder" == *sliding* ]]; then continue; fi
+    if [ ! -f "$folder/cases.json" ] || [ ! -f "$folder/config.json" ]; then continue; fi
+    if [[ "$folder" == *yarn* || "$folder" == *sliding* ]]; then continue; fi
     name=$(basename "$folder")
     if [[ "$folder" == *quantised* ]]; then
         start "matrix-$name" "$apus" matrix --device cuda --backend sdpa,iattention,plugin --model "$folder"
@@ -56,7 +57,7 @@ done
 if command -v compute-sanitizer > /dev/null; then
     for tool in memcheck racecheck; do
         start "$tool" compute-sanitizer --tool $tool --error-exitcode 1 \
-            "$apus" run --model Models/demo --device cuda --precision FP16 --prompt "In the beginning" --max-new-tokens 4
+            "$apus" run --model Models/demo --device cuda --precision FP16 --prompt "In the beginning" --num-tokens 4
     done
 else
     echo "compute-sanitizer is not there: its checks are left out"

@@ -61,7 +61,7 @@ final class AttentionPluginStep: DeviceStep {
 
     override var scratchBytes: Int {
         max(
-            mostTokens * shape.heads * shape.size * shape.queryElement.byteCount,
+            mostTokens * shape.heads * shape.size * shape.queryElement(isTree: tree != nil).byteCount,
             shape.scratchBytes(batch: context.limits.batch, context))
     }
 
@@ -117,11 +117,13 @@ final class AttentionPluginStep: DeviceStep {
         let spans = NewestSpans(
             lengths: lengths.pointer, starts: startPointer, totals: totals, keys: capacity,
             positions: ownTree.map { UnsafeRawPointer($0.positions.pointer) })
+        let queryElement = shape.queryElement(isTree: ownTree != nil)
         let rotate = shape.rotate(
-            newest(tokens), spans, batch: batch, tokens: tokens, queries: context.scratch(), context)
+            newest(tokens), spans, batch: batch, tokens: tokens, queries: context.scratch(), queryElement,
+            context)
         let row = AttentionCacheRows.size(shape.cache, headSize: size)
         let keys = AttentionOperands(
-            q: UnsafeRawPointer(context.scratch()), queryElement: shape.queryElement,
+            q: UnsafeRawPointer(context.scratch()), queryElement: queryElement,
             k: UnsafeRawPointer(cache.pointer),
             v: UnsafeRawPointer(cache.pointer + kvHeads * capacity * row * shape.cache.byteCount),
             out: out.pointer,

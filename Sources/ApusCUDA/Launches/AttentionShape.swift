@@ -150,10 +150,13 @@ extension AttentionShape {
         return general(operands, mask)
     }
 
+    /// Whether kernels for many queries multiply heads of the size on tensor cores.
+    var hasTensorCores: Bool { size % 16 == 0 && size <= 256 }
+
     /// Whether rows of keys begin where 16 bytes may be copied at once, and the head size has a kernel.
     private func hasPrefillKernel(_ operands: AttentionOperands) -> Bool {
         let unit = 16 / cache.byteCount
-        return cache != .f32 && size % 16 == 0 && size <= 256
+        return cache != .f32 && hasTensorCores
             && (operands.queryElement == .f32 || operands.queryElement == cache)
             && UInt(bitPattern: operands.k) % 16 == 0 && UInt(bitPattern: operands.v) % 16 == 0
             && operands.strides[3..<9].allSatisfy { $0 % unit == 0 }

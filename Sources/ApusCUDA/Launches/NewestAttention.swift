@@ -101,13 +101,16 @@ extension AttentionShape {
             ])
     }
 
-    /// The type that turned queries are handed on in: as wide as the keys they meet.
-    var queryElement: ElementType { cache.isFloat ? cache : .f32 }
+    /// The type that turned queries are handed on in: as wide as the keys they meet on tensor cores; the general kernel, for
+    /// trees and other sizes of heads, loses nothing of them.
+    func queryElement(isTree: Bool) -> ElementType {
+        cache.isFloat && !isTree && hasTensorCores ? cache : .f32
+    }
 
-    /// Norms, turns and caches new tokens; the queries go to `queries`, [B, S, H, D] of ``queryElement``.
+    /// Norms, turns and caches new tokens; the queries go to `queries`, [B, S, H, D] of `queryElement`.
     func rotate(
         _ newest: NewestOperands, _ spans: NewestSpans, batch: Int, tokens: Int, queries: UnsafeRawPointer?,
-        _ context: DeviceContext
+        _ queryElement: ElementType, _ context: DeviceContext
     ) -> KernelCall {
         var macros = newest.macros
         macros["CACHE_T"] = cache.kernelType

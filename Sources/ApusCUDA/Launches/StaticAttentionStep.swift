@@ -61,7 +61,7 @@ final class StaticAttentionStep: DeviceStep {
 
     override var scratchBytes: Int {
         max(
-            mostTokens * shape.heads * shape.size * shape.queryElement.byteCount,
+            mostTokens * shape.heads * shape.size * shape.queryElement(isTree: false).byteCount,
             shape.scratchBytes(batch: context.limits.batch, context))
     }
 
@@ -105,11 +105,12 @@ final class StaticAttentionStep: DeviceStep {
         }
         let spans = NewestSpans(
             lengths: nil, starts: nil, totals: 0, keys: first + tokens, positions: nil)
+        let queryElement = shape.queryElement(isTree: false)
         let rotate = shape.rotate(
-            newest, spans, batch: batch, tokens: tokens, queries: context.scratch(), context)
+            newest, spans, batch: batch, tokens: tokens, queries: context.scratch(), queryElement, context)
         let (heads, size) = (shape.heads, shape.size)
         let operands = AttentionOperands(
-            q: UnsafeRawPointer(context.scratch()), queryElement: shape.queryElement,
+            q: UnsafeRawPointer(context.scratch()), queryElement: queryElement,
             k: UnsafeRawPointer(keys.pointer), v: UnsafeRawPointer(values.pointer),
             out: UnsafeRawPointer(out.pointer), outElement: out.element,
             strides: [tokens * heads * size, size, heads * size]
