@@ -3,19 +3,21 @@ import Testing
 
 @Suite struct PhaseTimesTests {
     @Test func partsAreNotedAlsoIfTheyThrow() throws {
-        PhaseTimes.begin()
-        let value = try PhaseTimes.measure("outer of a test") { () throws(ApusError) in
-            _ = try? PhaseTimes.measure("inner of a test") { () throws(ApusError) in
-                throw ApusError(.internal, "thrown")
-            }
+        let log = PhaseLog()
+        let value = try log.measure("outer") { () throws(ApusError) in
+            _ = try? log.measure("inner") { () throws(ApusError) in throw ApusError(.internal, "thrown") }
             return 7
         }
         #expect(value == 7)
-        let phases = PhaseTimes.all
-        let outer = try #require(phases.first { $0.name == "outer of a test" })
-        let inner = try #require(phases.first { $0.name == "inner of a test" })
+        #expect(log.all.map(\.name) == ["outer", "inner"])
+        let (outer, inner) = (log.all[0], log.all[1])
         #expect(outer.start <= inner.start && inner.start <= inner.end && inner.end <= outer.end)
-        #expect(outer.end <= PhaseTimes.now)
-        #expect(phases.map(\.start) == phases.map(\.start).sorted())
+        #expect(outer.end <= log.now)
+    }
+
+    @Test func noMoreThanTheMostAreNoted() throws {
+        let log = PhaseLog(mostPhases: 2)
+        for index in 0..<5 { try log.measure("\(index)") { () throws(ApusError) in } }
+        #expect(log.all.map(\.name) == ["0", "1"])
     }
 }
