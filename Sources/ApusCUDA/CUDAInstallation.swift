@@ -1,4 +1,4 @@
-public import ApusSupport
+import ApusSupport
 import CApusCUDA
 
 /// What this machine has of CUDA, and what Apus makes of it.

@@ -1,4 +1,4 @@
-public import ApusSupport
+import ApusSupport
 
 /// The algorithms with which a library multiplied matrices fastest on one GPU, as they were timed when an engine was built.
 ///

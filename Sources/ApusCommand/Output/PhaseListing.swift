@@ -9,7 +9,7 @@ enum PhaseListing {
         try? ByteOutput.standardError.flush()
     }
 
-    static func text(_ phases: [PhaseTimes.Phase], now: Double) -> String {
+    static func text(_ phases: [PhaseLog.Phase], now: Double) -> String {
         var table = MarkdownTable([
             MarkdownTable.Column(title: "since the start", isNumber: false),
             MarkdownTable.Column(title: "begin ms", isNumber: true),
