@@ -87,7 +87,6 @@ final class CUDATokenLoop: PlanLoop {
         let canDraw =
             (batch * SamplingMemory.slices <= runtime.device.processorCount
                 && vocabularySize <= SamplingMemory.mostTokens)
-
             || request.choices.allSatisfy(\.isGreedy)
         return canDraw && request.endTokens.count <= Self.mostEndTokens
             && request.stepCounts.allSatisfy { $0 <= limits.capacity }

@@ -101,6 +101,8 @@ final class DeviceContext {
 
     /// Whether products of a decode step stage their weights in shared memory, ahead of their inputs: on Hopper and newer, where
     /// no matrix is so large that its own stream hides the chain of kernels.
+    ///
+    /// Packed codes always come through shared memory, so they do not count.
     private(set) lazy var stagesWeights =
         kind == .decode && device.capability.major >= 9
         && plan.steps.allSatisfy { step in
