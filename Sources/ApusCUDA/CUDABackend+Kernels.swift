@@ -13,7 +13,8 @@ extension CUDABackend {
         var store = KernelStore()
         var targets: [KernelCompiler.Target] = []
         for architecture in architectures {
-            targets += try Self.units(of: plan, plugins, architecture).sorted { $0.id < $1.id }
+            targets += try Self.units(of: plan, plugins, architecture, stacksLayers: runtime.stacksLayers)
+                .sorted { $0.id < $1.id }
                 .map { KernelCompiler.Target(unit: $0, architecture: architecture) }
         }
         let images = try PhaseTimes.measure("compiling kernels") { () throws(ApusError) in
@@ -30,7 +31,8 @@ extension CUDABackend {
 
     /// What passes of a plan launch.
     static func units(
-        of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture
+        of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture,
+        stacksLayers: Bool? = nil
     ) throws(ApusError) -> Set<KernelUnit> {
         var units: Set<KernelUnit> = []
         var batch = 1
@@ -44,7 +46,8 @@ extension CUDABackend {
             for capacity in [2 * width + 254, 2 * AttentionShape.longCapacity] {
                 units.formUnion(
                     try outline(
-                        of: plan, plugins, architecture, batch: batch, width: width, capacity: capacity
+                        of: plan, plugins, architecture, batch: batch, width: width, capacity: capacity,
+                        stacksLayers: stacksLayers
                     )
                     .units)
             }
@@ -58,11 +61,12 @@ extension CUDABackend {
         guard let architecture = architectures.first else { return [] }
         var passes: [PassListing] = []
         for (title, width) in [("decode of 1 token", 1), ("prompt of 512 tokens", 512)] {
-            let outline = try Self.outline(of: plan, plugins, architecture, batch: 1, width: width)
+            let outline = try Self.outline(
+                of: plan, plugins, architecture, batch: 1, width: width, stacksLayers: runtime.stacksLayers)
             passes.append(
                 PassListing(
                     title: "\(title) on \(architecture)", launches: outline.launches,
-                    notes: PassKind.of(batch: 1, width: width).notes(plan)))
+                    notes: PassKind.of(batch: 1, width: width).notes(plan) + outline.notes))
         }
         return passes
     }
@@ -70,19 +74,20 @@ extension CUDABackend {
     /// What one pass of a plan launches on a GPU of an architecture.
     static func outline(
         of plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
-        capacity: Int = 2048
+        capacity: Int = 2048, stacksLayers: Bool? = nil
     ) throws(ApusError) -> PassOutline {
         let (bound, caches) = try bound(
-            plan, plugins, architecture, batch: batch, width: width, capacity: capacity)
+            plan, plugins, architecture, batch: batch, width: width, capacity: capacity,
+            stacksLayers: stacksLayers)
         return try withExtendedLifetime(caches) { () throws(ApusError) in try bound.outline() }
     }
 
     /// A plan bound to a GPU of an architecture that need not be there, with the inputs of a pass, and its caches.
     static func bound(
         _ plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
-        capacity: Int
+        capacity: Int, stacksLayers: Bool? = nil
     ) throws(ApusError) -> (plan: CUDAPlan, caches: [any DeviceMemory]) {
-        let runtime = CUDARuntime(CUDADevice(imitating: architecture))
+        let runtime = CUDARuntime(CUDADevice(imitating: architecture), stacksLayers: stacksLayers)
         let device = CUDAPlanDevice(runtime: runtime)
         let limits = SessionLimits(batch: batch, chunk: width, capacity: capacity)
         let info = ModelInfo(

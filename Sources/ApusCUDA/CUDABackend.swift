@@ -28,10 +28,20 @@ public final class CUDABackend: Backend {
         self.init(CUDADevice(imitating: architectures.first ?? .hopper), architectures, host: host)
     }
 
-    private init(_ device: CUDADevice, _ targets: [CUDAArchitecture], host: any Backend) {
-        runtime = CUDARuntime(device)
+    private init(
+        _ device: CUDADevice, _ targets: [CUDAArchitecture], host: any Backend, stacksLayers: Bool? = nil
+    ) {
+        runtime = CUDARuntime(device, stacksLayers: stacksLayers)
         self.targets = targets
         self.host = host
+    }
+
+    /// The same GPU or architectures; tells whether one kernel may compute all layers of a decode step, for checks.
+    package func stackingLayers(_ stacksLayers: Bool) throws(ApusError) -> CUDABackend {
+        let device = runtime.device
+        let own =
+            device.driver.isNull ? device : try CUDADevice(device.ordinal, driver: device.driver)
+        return CUDABackend(own, targets, host: host, stacksLayers: stacksLayers)
     }
 
     /// What kernels are compiled for when an engine is built.

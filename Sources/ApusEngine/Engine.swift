@@ -44,21 +44,26 @@ public struct Engine: Sendable {
     ///   - depth: Tokens in the cache of each sequence.
     public func bytesPerDecodeStep(batch: Int, depth: Int) -> Int {
         var read = Set<Int>()
-        return plan.steps.reduce(0) { $0 + bytesRead(by: $1, batch: batch, depth: depth, after: &read) }
+        return plan.steps.reduce(0) {
+            $0 + bytesRead(by: $1, of: plan, batch: batch, depth: depth, after: &read)
+        }
     }
 
     /// Bytes that one step of a decode step must read.
     /// - Parameters:
     ///   - step: A step of the plan.
+    ///   - other: A plan that a device has made of the engine's, whose step it is; nil for the engine's own.
     ///   - batch: Sequences that share one pass over the weights.
     ///   - depth: Tokens in the cache of each sequence.
-    public func bytesRead(by step: Plan.Step, batch: Int, depth: Int) -> Int {
+    public func bytesRead(by step: Plan.Step, of other: Plan? = nil, batch: Int, depth: Int) -> Int {
         var read = Set<Int>()
-        return bytesRead(by: step, batch: batch, depth: depth, after: &read)
+        return bytesRead(by: step, of: other ?? plan, batch: batch, depth: depth, after: &read)
     }
 
     /// The same without the tensors that are in `read`, which then has those of the step too.
-    private func bytesRead(by step: Plan.Step, batch: Int, depth: Int, after read: inout Set<Int>) -> Int {
+    private func bytesRead(
+        by step: Plan.Step, of plan: Plan, batch: Int, depth: Int, after read: inout Set<Int>
+    ) -> Int {
         var bytes = 0
         for case let operand? in step.operands {
             let root = plan.root(of: operand)

@@ -21,7 +21,8 @@ final class CUDAPlan: RunnablePlan {
     private var isSized = false
     private var hasRun = false
     private var tokenLoop: CUDATokenLoop?
-    private(set) var warnings: [String] = []
+    /// Why there is no token loop, if it could not be made.
+    private var loopWarning: String?
     var profile: StepProfile?
 
     init(_ binding: PlanBinding, _ runtime: CUDARuntime) throws(ApusError) {
@@ -50,7 +51,7 @@ final class CUDAPlan: RunnablePlan {
                     plan, limits: kind.limits(binding.limits), held: binding.heldTensors)
                 let own = PlanBinding(binding, plan: plan, buffers: buffers)
                 let context = try DeviceContext(own, kind, addresses: addresses(own), shared, runtime)
-                return LaunchList(kind, try LaunchSchedule(plan, context).steps, own, context, runtime)
+                return LaunchList(kind, try LaunchSchedule(plan, context), own, context, runtime)
             }
             lists.append(list)
         }
@@ -72,17 +73,19 @@ final class CUDAPlan: RunnablePlan {
 
     var plan: Plan { binding.plan }
 
+    var warnings: [String] { lists.flatMap(\.warnings) + [loopWarning].compactMap { $0 } }
+
     /// The token loop, made when it is first asked for.
     var loop: (any PlanLoop)? {
         if let tokenLoop { return tokenLoop }
-        guard warnings.isEmpty, let output = plan.outputs.first,
+        guard loopWarning == nil, let output = plan.outputs.first,
             let size = plan.tensors[output.tensor].type.shape.last?.constant
         else { return nil }
         do throws(ApusError) {
             tokenLoop = try CUDATokenLoop(self, lists, runtime, binding, vocabularySize: size)
         } catch {
-            warnings.append(
-                "the GPU decodes token by token, not in a loop of its own, which is slower: \(error.message)")
+            loopWarning =
+                "the GPU decodes token by token, not in a loop of its own, which is slower: \(error.message)"
         }
         return tokenLoop
     }
@@ -155,7 +158,7 @@ final class CUDAPlan: RunnablePlan {
         if profile != nil {
             // Passes of one kind are one profile.
             if profile?.passCount == 0 { profile = StepProfile(list.context.plan) }
-            try list.runTimed(stream) { profile?.add($1, step: $0) }
+            try list.runTimed(stream) { profile?.add($1, steps: $0.positions, kernel: $0.step.kernel) }
             profile?.endPass()
         } else {
             try list.run(stream)
@@ -172,7 +175,9 @@ final class CUDAPlan: RunnablePlan {
         let fault = Int(faults.base.load(as: Int32.self))
         guard fault > 0 else { return }
         try driver.check(functions.fill(shared.fault.address, 0, 4, stream.handle), "clearing faults")
-        let launch = list.steps[min(fault, list.steps.count) - 1]
+        guard let launch = list.steps.first(where: { $0.positions.contains(fault - 1) }) else {
+            throw ApusError(.internal, "a kernel reports a fault of step \(fault - 1), which is not in the pass")
+        }
         let name = launch.step.results.first.map { plan.tensors[$0].name } ?? ""
         throw ApusError(.invalidInput, "\(launch.step.op) (\(name)): \(launch.faultReason)")
     }

@@ -22,8 +22,14 @@ final class CUDARuntime: @unchecked Sendable {
     /// to find out what it gains.
     let overlaps: Bool
 
-    init(_ device: CUDADevice) {
+    /// Whether one kernel may compute all layers of a decode step; `APUS_CUDA_STACK=0` tells otherwise, to find out what it
+    /// gains.
+    let stacksLayers: Bool
+
+    /// - Parameter stacksLayers: Nil takes what the environment says.
+    init(_ device: CUDADevice, stacksLayers: Bool? = nil) {
         self.device = device
+        self.stacksLayers = stacksLayers ?? Self.stacksLayersByDefault
         overlaps = getenv("APUS_CUDA_OVERLAP").map { String(cString: $0) } != "0"
         kernels = KernelLibrary(device)
         productLibrary =
@@ -39,6 +45,10 @@ final class CUDARuntime: @unchecked Sendable {
                 }
             }
     }
+
+    private static let stacksLayersByDefault =
+        KernelSources.text("decode_stack.cu") != nil
+        && getenv("APUS_CUDA_STACK").map { String(cString: $0) } != "0"
 
     /// Whether cuBLASLt is there; if not, kernels of Apus compute products.
     var hasProducts: Bool {

@@ -70,6 +70,9 @@ final class DeviceContext {
     let plugins: PluginRegistry
     /// Whether cuBLASLt computes products of many rows.
     let hasProducts: Bool
+    /// Whether one kernel may compute all layers of a decode step.
+    let stacksLayers: Bool
+    let kernels: KernelLibrary
     /// First byte of the memory that each tensor of the plan lies in.
     let addresses: [UnsafeMutableRawPointer]
     private let shared: DeviceScratch
@@ -88,6 +91,8 @@ final class DeviceContext {
         bounds = SizeBounds(binding.plan.symbols, limits: limits)
         plugins = binding.engine.plugins
         hasProducts = runtime.hasProducts
+        stacksLayers = kind == .decode && runtime.stacksLayers
+        kernels = runtime.kernels
         self.addresses = addresses
         self.shared = shared
     }
@@ -137,6 +142,35 @@ final class DeviceContext {
     /// So many counters, zero before and after each launch; kernels touch them only after they have waited.
     func takeCounters(_ count: Int) throws(ApusError) -> UnsafeMutableRawPointer {
         try shared.takeCounters(count)
+    }
+
+    /// Memory that is zero at first and a step's own from then on.
+    func zeros(_ byteCount: Int, purpose: String) throws(ApusError) -> CUDAMemory {
+        let memory = try CUDAMemory(byteCount, purpose: purpose, on: device)
+        let (driver, functions) = (device.driver, device.driver.functions)
+        try driver.check(functions.fill(memory.address, 0, byteCount, nil), "clearing \(purpose)")
+        try driver.check(functions.stream_synchronize(nil), "clearing \(purpose)")
+        return memory
+    }
+
+    /// The number that all weights of one f32 hold, 1 where there are none; nil if they differ.
+    ///
+    /// A device that computes nothing has no weights: 1.
+    func commonNumber(_ weights: [Int]) throws(ApusError) -> Float? {
+        guard !device.driver.isNull else { return 1 }
+        var common: Float?
+        for address in Set(weights.map { addresses[$0] }) {
+            var number: Float = 0
+            let (driver, functions) = (device.driver, device.driver.functions)
+            try device.activate()
+            try driver.check(
+                functions.copy_out(&number, apus_cu_address(UInt(bitPattern: address)), 4, nil),
+                "reading a weight")
+            try driver.check(functions.stream_synchronize(nil), "reading a weight")
+            guard common == nil || common == number else { return nil }
+            common = number
+        }
+        return common ?? 1
     }
 
     func type(_ tensor: Int?) throws(ApusError) -> TensorType { plan.tensors[try index(tensor)].type }

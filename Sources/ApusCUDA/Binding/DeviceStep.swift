@@ -22,6 +22,16 @@ class DeviceStep {
     /// Whether its kernels wait by themselves for those before them, so that they may start early.
     var mayOverlap: Bool { true }
 
+    /// What computes it at the sizes of the pass, one after another: itself, or the steps that it is made of.
+    /// - Throws: What asking the device throws.
+    func parts() throws(ApusError) -> [DeviceStep] { [self] }
+
+    /// What may compute it at any sizes and on any GPU of the architecture.
+    var alternatives: [DeviceStep] { [self] }
+
+    /// What a user should hear of though nothing failed.
+    var warnings: [String] { [] }
+
     /// What is wrong with the data when a kernel reports a fault.
     var faultReason: String { "the data have no result" }
 

@@ -14,12 +14,14 @@ struct KernelCall {
     let block: CUDALaunch.Size
     /// Bytes of dynamic shared memory of a block.
     let sharedBytes: Int
+    /// Whether its blocks wait for each other, so that all of them must run at once.
+    let isCooperative: Bool
     /// What the function takes, in order.
     let arguments: [KernelArgument]
 
     init(
         _ unit: KernelUnit, _ function: String, grid: CUDALaunch.Size, block: CUDALaunch.Size,
-        sharedBytes: Int = 0,
+        sharedBytes: Int = 0, isCooperative: Bool = false,
         _ arguments: [KernelArgument]
     ) {
         self.unit = unit
@@ -27,7 +29,25 @@ struct KernelCall {
         self.grid = grid
         self.block = block
         self.sharedBytes = sharedBytes
+        self.isCooperative = isCooperative
         self.arguments = arguments
+    }
+}
+
+extension KernelCall {
+    /// Clusters of it that a GPU runs at once, the kernel's own size of clusters given.
+    func mostClusters(_ library: KernelLibrary, on device: CUDADevice) throws(ApusError) -> Int {
+        let function = try library.function(unit, self.function, sharedBytes: sharedBytes)
+        var config = apus_cu_launch_config()
+        (config.grid_x, config.grid_y, config.grid_z) = (UInt32(grid.x), UInt32(grid.y), UInt32(grid.z))
+        (config.block_x, config.block_y, config.block_z) = (UInt32(block.x), UInt32(block.y), UInt32(block.z))
+        config.shared_bytes = UInt32(sharedBytes)
+        var count: Int32 = 0
+        try device.activate()
+        try device.driver.check(
+            device.driver.functions.occupancy_clusters(&count, function.handle, &config),
+            "asking how many clusters of \(unit.id) the GPU runs at once")
+        return Int(count)
     }
 }
 
@@ -40,6 +60,8 @@ enum KernelArgument {
     case float(Float)
     /// A structure of 64-bit integers, by value.
     case words([Int])
+    /// A structure of addresses, by value.
+    case pointers([UnsafeRawPointer?])
 
     /// Bytes in the list of arguments.
     var byteCount: Int {
@@ -47,6 +69,7 @@ enum KernelArgument {
         case .pointer, .int64: 8
         case .int32, .float: 4
         case .words(let words): 8 * words.count
+        case .pointers(let pointers): 8 * pointers.count
         }
     }
 
@@ -60,6 +83,11 @@ enum KernelArgument {
             for (index, word) in words.enumerated() {
                 place.storeBytes(of: Int64(word), toByteOffset: 8 * index, as: Int64.self)
             }
+        case .pointers(let pointers):
+            for (index, pointer) in pointers.enumerated() {
+                place.storeBytes(
+                    of: UInt64(UInt(bitPattern: pointer)), toByteOffset: 8 * index, as: UInt64.self)
+            }
         }
     }
 }
@@ -72,6 +100,7 @@ extension KernelArgument: CustomStringConvertible {
         case .int32(let value), .int64(let value): "\(value)"
         case .float(let value): "\(value)"
         case .words(let words): "[\(words.map(String.init).joined(separator: " "))]"
+        case .pointers(let pointers): "[\(pointers.map { $0 == nil ? "null" : "*" }.joined(separator: " "))]"
         }
     }
 }
@@ -83,8 +112,9 @@ extension KernelCall: CustomStringConvertible {
             size.z != 1 ? "\(size.x)×\(size.y)×\(size.z)" : size.y != 1 ? "\(size.x)×\(size.y)" : "\(size.x)"
         }
         let shared = sharedBytes > 0 ? " \(sharedBytes) B" : ""
+        let together = isCooperative ? " together" : ""
         let list = arguments.map(\.description).joined(separator: ", ")
-        return "\(unit.id).\(function) <\(text(grid))> <\(text(block))>\(shared) (\(list))"
+        return "\(unit.id).\(function) <\(text(grid))> <\(text(block))>\(shared)\(together) (\(list))"
     }
 }
 
@@ -125,13 +155,16 @@ final class PreparedCall {
             pointers[index] = storage + offset
             offset += (argument.byteCount + 7) / 8 * 8
         }
-        attributes = .allocate(capacity: 1)
-        attributes.initialize(repeating: apus_cu_launch_attribute(), count: 1)
-        if overlaps, device.capability.major >= 9 {
-            attributes[attributeCount].id = Int32(APUS_CU_LAUNCH_PROGRAMMATIC)
-            attributes[attributeCount].value.flag = 1
-            attributeCount += 1
-        }
+        attributes = .allocate(capacity: 2)
+        attributes.initialize(repeating: apus_cu_launch_attribute(), count: 2)
+        if call.isCooperative { turnOn(APUS_CU_LAUNCH_COOPERATIVE) }
+        if overlaps, device.capability.major >= 9 { turnOn(APUS_CU_LAUNCH_PROGRAMMATIC) }
+    }
+
+    private func turnOn(_ attribute: some BinaryInteger) {
+        attributes[attributeCount].id = Int32(attribute)
+        attributes[attributeCount].value.flag = 1
+        attributeCount += 1
     }
 
     deinit {

@@ -8,12 +8,14 @@ final class LaunchList {
     let kind: PassKind
     let steps: [DeviceStep]
     let context: DeviceContext
+    /// What became of the layers of a decode step, and why.
+    private let notes: [String]
     private let runtime: CUDARuntime
     /// For each step, the symbols that its launches follow, by index.
     private let dependencies: [[Int]]
     /// Whether launches stay the same while positions advance: kernels read all that changes on the device.
     let isSteadyInLoops: Bool
-    private var prepared: [[Prepared]?]
+    private var prepared: [[PreparedPart]?]
     /// For each step, the values of its symbols that its launches are for.
     private var sizes: [[Int]]
     /// Goes up whenever a launch has changed.
@@ -27,18 +29,32 @@ final class LaunchList {
         case product(PreparedProduct)
     }
 
+    /// The launches of a part of a step.
+    private struct PreparedPart {
+        let step: DeviceStep
+        var launches: [Prepared] = []
+    }
+
+    /// The work of a part of a step.
+    private struct Part {
+        let step: DeviceStep
+        let work: [DeviceWork]
+    }
+
     private final class CapturedGraph {
         let graph: CUDAGraph
         init(_ graph: consuming CUDAGraph) { self.graph = graph }
     }
 
     init(
-        _ kind: PassKind, _ steps: [DeviceStep], _ binding: PlanBinding, _ context: DeviceContext,
+        _ kind: PassKind, _ schedule: LaunchSchedule, _ binding: PlanBinding, _ context: DeviceContext,
         _ runtime: CUDARuntime
     ) {
         self.context = context
         self.kind = kind
+        let steps = schedule.steps
         self.steps = steps
+        notes = schedule.notes
         self.runtime = runtime
         algorithms = runtime.algorithms(of: binding.engine.kernels)
         prepared = Array(repeating: nil, count: steps.count)
@@ -68,19 +84,23 @@ final class LaunchList {
                 generation += 1
             }
         }
-        var fresh: [(index: Int, work: [DeviceWork])] = []
+        var fresh: [(index: Int, parts: [Part])] = []
         for index in steps.indices where !isPrepared(index) {
             prepared[index] = nil
             isFresh = true
-            fresh.append((index, try steps[index].work()))
+            let parts = try steps[index].parts().map { step throws(ApusError) in
+                Part(step: step, work: try step.work())
+            }
+            fresh.append((index, parts))
         }
         guard isFresh else { return false }
         try PhaseTimes.measure("launches of \(kind)") { () throws(ApusError) in try prepare(fresh) }
         return true
     }
 
-    private func prepare(_ fresh: [(index: Int, work: [DeviceWork])]) throws(ApusError) {
-        let calls = fresh.flatMap(\.work).compactMap { work in
+    private func prepare(_ fresh: [(index: Int, parts: [Part])]) throws(ApusError) {
+        let all = fresh.flatMap(\.parts).flatMap(\.work)
+        let calls = all.compactMap { work in
             if case .kernel(let call) = work { call } else { nil }
         }
         try PhaseTimes.measure("kernels of \(kind)") { () throws(ApusError) in
@@ -89,34 +109,42 @@ final class LaunchList {
                 _ = try runtime.kernels.function(call.unit, call.function, sharedBytes: call.sharedBytes)
             }
         }
-        let products = fresh.flatMap(\.work).compactMap { work in
+        let products = all.compactMap { work in
             if case .product(let product) = work { product } else { nil }
         }
         let chosen = products.isEmpty ? [:] : try choose(products)
-        for (index, work) in fresh {
-            var list: [Prepared] = []
-            for work in work {
-                switch work {
-                case .kernel(let call):
-                    let overlaps =
-                        runtime.overlaps && kind == .decode && !(index == 0 && list.isEmpty)
-                        && steps[index].mayOverlap && context.plan.mayStartEarly(steps[index].step)
-                    list.append(
-                        .kernel(
-                            try PreparedCall(
-                                call, runtime.kernels, on: runtime.device, overlaps: overlaps,
-                                sharesProcessors: context.stagesWeights)))
-                case .product(let product):
-                    guard let algorithm = chosen[product.size] else {
-                        throw ApusError(.internal, "no algorithm was chosen for \(product)")
-                    }
-                    list.append(
-                        .product(try PreparedProduct(product, try runtime.products(), algorithm)))
-                }
+        for (index, parts) in fresh {
+            prepared[index] = try parts.enumerated().map { place, part throws(ApusError) in
+                try prepare(part, isFirst: index == 0 && place == 0, chosen)
             }
-            prepared[index] = list
             sizes[index] = dependencies[index].map { context.symbols[$0] }
         }
+    }
+
+    private func prepare(
+        _ part: Part, isFirst: Bool, _ chosen: [ProductSize: apus_blaslt_algorithm]
+    ) throws(ApusError) -> PreparedPart {
+        var prepared = PreparedPart(step: part.step)
+        for work in part.work {
+            switch work {
+            case .kernel(let call):
+                let overlaps =
+                    runtime.overlaps && kind == .decode && !(isFirst && prepared.launches.isEmpty)
+                    && part.step.mayOverlap && context.plan.mayStartEarly(part.step.step)
+                prepared.launches.append(
+                    .kernel(
+                        try PreparedCall(
+                            call, runtime.kernels, on: runtime.device, overlaps: overlaps,
+                            sharesProcessors: context.stagesWeights)))
+            case .product(let product):
+                guard let algorithm = chosen[product.size] else {
+                    throw ApusError(.internal, "no algorithm was chosen for \(product)")
+                }
+                prepared.launches.append(
+                    .product(try PreparedProduct(product, try runtime.products(), algorithm)))
+            }
+        }
+        return prepared
     }
 
     private func choose(
@@ -138,8 +166,8 @@ final class LaunchList {
         return true
     }
 
-    private func enqueue(_ list: [Prepared]?, _ stream: apus_cu_stream) throws(ApusError) {
-        for entry in list ?? [] {
+    private func enqueue(_ part: PreparedPart, _ stream: apus_cu_stream) throws(ApusError) {
+        for entry in part.launches {
             switch entry {
             case .kernel(let call): try call.enqueue(stream)
             case .product(let product): try product.enqueue(stream)
@@ -170,31 +198,34 @@ final class LaunchList {
 
     /// Puts all launches into a stream, one by one.
     func enqueueAll(_ stream: apus_cu_stream) throws(ApusError) {
-        for list in prepared { try enqueue(list, stream) }
+        for parts in prepared {
+            for part in parts ?? [] { try enqueue(part, stream) }
+        }
     }
 
-    /// Runs all launches one after another with events around each step.
+    /// Runs all launches one after another with events around each step, or each part of one.
     func runTimed(
-        _ stream: borrowing CUDAStream, _ note: (Int, Duration) -> Void
+        _ stream: borrowing CUDAStream, _ note: (DeviceStep, Duration) -> Void
     ) throws(ApusError) {
         try prepare()
         let (driver, functions) = (runtime.device.driver, runtime.device.driver.functions)
         var events: [TimedEvent] = [TimedEvent(try CUDAEvent(on: runtime.device))]
         try driver.check(functions.event_record(events[0].event.handle, stream.handle), "recording an event")
-        for list in prepared {
-            try enqueue(list, stream.handle)
+        let parts = prepared.flatMap { $0 ?? [] }
+        for part in parts {
+            try enqueue(part, stream.handle)
             let event = TimedEvent(try CUDAEvent(on: runtime.device))
             try driver.check(functions.event_record(event.event.handle, stream.handle), "recording an event")
             events.append(event)
         }
         try driver.check(functions.stream_synchronize(stream.handle), "running a pass")
-        for index in steps.indices {
+        for (index, part) in parts.enumerated() {
             var milliseconds: Float = 0
             try driver.check(
                 functions.event_elapsed(
                     &milliseconds, events[index].event.handle, events[index + 1].event.handle),
                 "reading an event")
-            note(steps[index].positions.last ?? 0, .seconds(Double(milliseconds) / 1000))
+            note(part.step, .seconds(Double(milliseconds) / 1000))
         }
     }
 
@@ -203,13 +234,22 @@ final class LaunchList {
         init(_ event: consuming CUDAEvent) { self.event = event }
     }
 
+    /// What a user should hear of though nothing failed.
+    var warnings: [String] { steps.flatMap(\.warnings) }
+
     /// What is launched at the sizes of the pass, and what is compiled for it.
     func outline() throws(ApusError) -> PassOutline {
         var launches: [String] = []
         var units: Set<KernelUnit> = []
         var products: [LinearProduct] = []
         for step in steps {
-            for work in try step.work() {
+            let parts = try step.parts()
+            // Kernels of a GPU that cannot do all at once, or of other sizes, are compiled too.
+            for other in step.alternatives where !parts.contains(where: { $0 === other }) {
+                for case .kernel(let call) in try other.work() { units.insert(call.unit) }
+            }
+            let lists = try parts.map { part throws(ApusError) in try part.work() }
+            for work in lists.joined() {
                 switch work {
                 case .kernel(let call):
                     launches.append(call.description)
@@ -221,18 +261,7 @@ final class LaunchList {
             }
         }
         return PassOutline(
-            launches: launches, units: units, products: products, isSteadyInLoops: isSteadyInLoops)
+            launches: launches, units: units, products: products, notes: notes,
+            isSteadyInLoops: isSteadyInLoops)
     }
-}
-
-/// What one pass launches.
-struct PassOutline {
-    /// The launches as text.
-    let launches: [String]
-    /// What is compiled for them.
-    let units: Set<KernelUnit>
-    /// What cuBLASLt multiplies in it.
-    let products: [LinearProduct]
-    /// Whether they stay the same while positions advance.
-    let isSteadyInLoops: Bool
 }

@@ -4,7 +4,7 @@ import ApusSupport
 
 /// The AttentionPlugin on a GPU: one launch for a single new token a sequence, two for more and for heads that the
 /// kernel of single tokens does not serve.
-final class AttentionPluginStep: DeviceStep {
+final class AttentionPluginStep: DeviceStep, NewestAttention {
     static let kind = StepKind(
         KernelEntry(op: "attention_plugin", kernel: "cuda.attention_plugin", inPlace: [1: 1]) { query in
             guard query.operands[0]?.element == .f32 else { return "packed_qkv is not f32" }
@@ -27,7 +27,7 @@ final class AttentionPluginStep: DeviceStep {
     private let norms: (q: TensorView, k: TensorView)?
     private let tree: (bits: TensorView, positions: TensorView)?
     private let out: TensorView
-    private let shape: AttentionShape
+    let shape: AttentionShape
     private let mostTokens: Int
     private let counters: UnsafeMutableRawPointer
 
@@ -68,11 +68,13 @@ final class AttentionPluginStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let (batch, tokens) = (qkv.size(0), qkv.size(1))
         guard batch > 0, tokens > 0 else { return [] }
-        return tokens == 1 && tree == nil && shape.hasDecodeKernel
-            ? [.kernel(decode(batch))] : try chunk(batch, tokens)
+        guard tokens == 1, tree == nil, shape.hasDecodeKernel else { return try chunk(batch, tokens) }
+        return [.kernel(shape.decode(newest, decode, batch: batch, context))]
     }
 
     private var capacity: Int { cache.size(3) }
+
+    var newest: NewestOperands { newest(1) }
 
     /// The new rows of a pass, and the cache: K of all heads, then V.
     private func newest(_ tokens: Int) -> NewestOperands {
@@ -100,11 +102,10 @@ final class AttentionPluginStep: DeviceStep {
             epsilon: Float(step.float("qk_norm_eps")), factor: nil, capacity: capacity)
     }
 
-    private func decode(_ batch: Int) -> KernelCall {
-        let operands = DecodeOperands(
+    var decode: DecodeOperands {
+        DecodeOperands(
             length: (UnsafeRawPointer(lengths.pointer), 1, 0), fault: nil, out: out.pointer,
             outElement: out.element, scratch: context.scratch(), counters: counters)
-        return shape.decode(newest(1), operands, batch: batch, context)
     }
 
     /// Rotates and caches the new tokens, then attends.

@@ -36,6 +36,11 @@ final class GemvStep: DeviceStep {
         super.init(step)
     }
 
+    /// What a kernel is told that computes it with others: matrix, bias and weight of the norm.
+    var matrix: UnsafeRawPointer { UnsafeRawPointer(w.pointer) }
+    var biasWeight: UnsafeRawPointer? { bias.map { UnsafeRawPointer($0.pointer) } }
+    var normWeight: UnsafeRawPointer? { norm.map { UnsafeRawPointer($0.weight.pointer) } }
+
     private var macros: [String: String] {
         [
             "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)",

@@ -70,6 +70,15 @@ struct DecodeOperands {
     let counters: UnsafeRawPointer
 }
 
+/// A step that attends with one new token a sequence.
+protocol NewestAttention: DeviceStep {
+    var shape: AttentionShape { get }
+    /// The new tokens, one a sequence, and the caches.
+    var newest: NewestOperands { get }
+    /// What a decode step is given beside them.
+    var decode: DecodeOperands { get }
+}
+
 /// Where several new tokens of each sequence stand among its keys: see `span_of` in `attention.cuh`.
 struct NewestSpans {
     let lengths: UnsafeRawPointer?

@@ -8,7 +8,7 @@ import ApusSupport
 /// Operands: q [B, H, S, D], k and v [B, Hkv, S, D], the caches [B, Hkv, C, D], cos and sin [1 or B, 1, S, R], and if they
 /// are there the norms of q and k [D] and a number that multiplies the scale. Results: the attention, the caches.
 /// For one token the first row that is written is read on the device, and one that does not fit is reported.
-final class StaticAttentionStep: DeviceStep {
+final class StaticAttentionStep: DeviceStep, NewestAttention {
     static let op = "static_attention"
 
     static let kind = StepKind(
@@ -22,7 +22,7 @@ final class StaticAttentionStep: DeviceStep {
     private let norms: (q: TensorView, k: TensorView)?
     private let factor: TensorView?
     private let out: TensorView
-    private let shape: AttentionShape
+    let shape: AttentionShape
     private let counters: UnsafeMutableRawPointer
     private let mostTokens: Int
     private let startRow: Size
@@ -70,10 +70,11 @@ final class StaticAttentionStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let (batch, tokens) = (q.size(0), q.size(2))
         guard batch > 0, tokens > 0 else { return [] }
-        return tokens == 1 ? [.kernel(decode(batch))] : try chunk(batch, tokens)
+        guard tokens == 1 else { return try chunk(batch, tokens) }
+        return [.kernel(shape.decode(newest, decode, batch: batch, context))]
     }
 
-    private var newest: NewestOperands {
+    var newest: NewestOperands {
         func heads(_ view: TensorView) -> NewestOperands.Heads {
             NewestOperands.Heads(
                 pointer: view.pointer, batch: view.stride(0), head: view.stride(1), row: view.stride(2))
@@ -88,11 +89,10 @@ final class StaticAttentionStep: DeviceStep {
             capacity: keys.size(2))
     }
 
-    private func decode(_ batch: Int) -> KernelCall {
-        let operands = DecodeOperands(
+    var decode: DecodeOperands {
+        DecodeOperands(
             length: (start.address, 0, 1), fault: (UnsafeRawPointer(context.fault), positions.first ?? 0),
             out: out.pointer, outElement: out.element, scratch: context.scratch(), counters: counters)
-        return shape.decode(newest, operands, batch: batch, context)
     }
 
     /// Rotates and caches the new tokens, then attends; the place among the keys is that of this pass.

@@ -35,26 +35,31 @@ struct ProfileTable {
         isDecode = depth != nil
         var groups: [Group] = []
         var places: [String: Int] = [:]
-        for (index, step) in profile.plan.steps.enumerated() {
-            let weight = Self.weight(of: step, engine)
-            let key = "\(step.kernel) \(weight)"
+        for entry in profile.entries {
+            let steps = entry.steps.map { profile.plan.steps[$0] }
+            let weight =
+                steps.count == 1 ? Self.weight(of: steps[0], profile.plan, engine) : "those of \(steps.count) steps"
+            let key = "\(entry.kernel) \(weight)"
             let place = places[key] ?? groups.count
             if place == groups.count {
                 places[key] = place
-                groups.append(Group(kernel: step.kernel, weight: weight))
+                groups.append(Group(kernel: entry.kernel, weight: weight))
             }
             groups[place].count += 1
-            groups[place].seconds += profile.seconds[index] / Double(max(profile.passCount, 1))
-            groups[place].bytes += engine.bytesRead(by: step, batch: batch, depth: depth ?? 0)
+            groups[place].seconds += profile.seconds(of: entry) / Double(max(profile.passCount, 1))
+            for step in steps {
+                groups[place].bytes += engine.bytesRead(
+                    by: step, of: profile.plan, batch: batch, depth: depth ?? 0)
+            }
         }
         self.groups = groups.sorted { $0.seconds > $1.seconds }
     }
 
     /// The type of the largest weight that a step reads.
-    private static func weight(of step: Plan.Step, _ engine: Engine) -> String {
+    private static func weight(of step: Plan.Step, _ plan: Plan, _ engine: Engine) -> String {
         var largest: WeightStore.Region?
         for case let operand? in step.operands {
-            guard case .weight(let index) = engine.plan.tensors[engine.plan.root(of: operand)].storage else {
+            guard case .weight(let index) = plan.tensors[plan.root(of: operand)].storage else {
                 continue
             }
             let region = engine.weights.regions[index]

@@ -20,12 +20,14 @@ struct TraceFile {
                 ("args", .object([("name", .string(title))])),
             ]))
         var start = 0.0
-        for (step, seconds) in zip(profile.plan.steps, profile.seconds) {
-            let microseconds = seconds * 1e6 / Double(max(profile.passCount, 1))
+        for entry in profile.entries {
+            guard let last = entry.steps.last else { continue }
+            let microseconds = profile.seconds(of: entry) * 1e6 / Double(max(profile.passCount, 1))
+            let step = profile.plan.steps[last]
             let result = step.results.first.map { profile.plan.tensors[$0] }
             events.append(
                 .object([
-                    ("name", .string(step.kernel)), ("cat", .string(step.op)), ("ph", .string("X")),
+                    ("name", .string(entry.kernel)), ("cat", .string(step.op)), ("ph", .string("X")),
                     ("pid", .int(0)), ("tid", .int(row)), ("ts", .double(start)),
                     ("dur", .double(microseconds)),
                     (

@@ -44,8 +44,9 @@ enum {
 /// Attribute of a function: bytes of dynamic shared memory that a launch may ask for.
 enum { APUS_CU_FUNCTION_DYNAMIC_SHARED_BYTES = 8, APUS_CU_FUNCTION_SHARED_CARVEOUT = 9 };
 
-/// Identifier of the launch attribute that lets a kernel start before the one before it has ended.
-enum { APUS_CU_LAUNCH_PROGRAMMATIC = 6 };
+/// Identifiers of launch attributes: all blocks of a kernel run at once or none does; a kernel may start before the one
+/// before it has ended.
+enum { APUS_CU_LAUNCH_COOPERATIVE = 2, APUS_CU_LAUNCH_PROGRAMMATIC = 6 };
 
 /// One attribute of a launch: an identifier, and a value of up to 64 bytes.
 typedef struct {
@@ -107,6 +108,8 @@ typedef struct {
     F(function_set, cuFuncSetAttribute, (apus_cu_function function, int attribute, int value))                    \
     F(launch, cuLaunchKernelEx,                                                                                   \
       (const apus_cu_launch_config *config, apus_cu_function function, void **arguments, void **extra))           \
+    F(occupancy_clusters, cuOccupancyMaxActiveClusters,                                                           \
+      (int *count, apus_cu_function function, const apus_cu_launch_config *config))                               \
     F(event_create, cuEventCreate, (apus_cu_event * event, unsigned flags))                                       \
     F(event_record, cuEventRecord, (apus_cu_event event, apus_cu_stream stream))                                  \
     F(event_synchronize, cuEventSynchronize, (apus_cu_event event))                                               \
