@@ -69,8 +69,8 @@ let package = Package(
         .executableTarget(
             name: "GPUCheck",
             dependencies: [
-                "Apus", "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusGraph", "ApusReference",
-                "ApusSupport", "AttentionCases", "GraphCases",
+                "Apus", "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph",
+                "ApusReference", "ApusSupport", "AttentionCases", "GraphCases",
             ],
             path: "GPUChecks", swiftSettings: settings),
         // Counts allocations of a test process: takes the allocator's place, so it is linked by tests only.

@@ -63,6 +63,16 @@ struct Family: Sendable {
         }
     }
 
+    /// Layers as one kernel against layers kernel by kernel.
+    init(name: String, cases: [StackCheck.Case]) {
+        self.name = name
+        members = cases.map { test in
+            Member(name: "\(test)") { backend throws(ApusError) in
+                "error \(try StackCheck(backend: backend).largestError(of: test))"
+            }
+        }
+    }
+
     /// All families, quick ones first.
     static let all: [Family] = [
         Family(name: "views", cases: GraphCase.views),
@@ -84,6 +94,7 @@ struct Family: Sendable {
                 ("tree: ", PluginCase.trees),
             ], takesTurns: false),
         Family(name: "int4", cases: Int4Case.all),
+        Family(name: "stack", cases: StackCheck.cases),
         Family(
             name: "plugin-full",
             lists: [

@@ -16,12 +16,20 @@ import Testing
     /// A model and how it is compiled.
     struct Case: CustomTestStringConvertible {
         let name: String
+        var config = Config.small
         var precision = ElementType.f16
         var backend = BackendKind.plugin
         var cache: CacheKind?
         var kvCache: ElementType?
         var quantization: QuantizationRequest?
         var testDescription: String { name }
+    }
+
+    /// The models: one of two KV heads, and two of eight, whose layers one kernel computes.
+    enum Config {
+        case small, wide
+        /// Like Qwen2: no norms of q and k, but biases.
+        case biased
     }
 
     static let cases = [
@@ -36,21 +44,28 @@ import Testing
             quantization: QuantizationRequest(
                 layers: QuantizationScheme(bits: 4, groupSize: 64),
                 head: QuantizationScheme(bits: 8, groupSize: nil))),
+        Case(name: "stack-plugin-f16", config: .wide),
+        Case(name: "stack-sdpa-static-v1", config: .wide, backend: .sdpa, cache: .staticV1),
     ]
 
-    private static let config = """
-        {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 256, "num_hidden_layers": 2,
-         "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 512,
-         "vocab_size": 1000, "rms_norm_eps": 1e-6, "rope_theta": 10000, "max_position_embeddings": 512,
-         "tie_word_embeddings": true, "attention_bias": false, "torch_dtype": "float16", "eos_token_id": 1}
-        """
+    private static func text(_ config: Config) -> String {
+        let (hidden, heads, kvHeads, inner) = config == .small ? (256, 8, 2, 512) : (512, 16, 8, 1024)
+        let family = config == .biased ? "Qwen2" : "Qwen3"
+        return """
+            {"architectures": ["\(family)ForCausalLM"], "model_type": "\(family.lowercased())",
+             "hidden_size": \(hidden), "num_hidden_layers": 2, "num_attention_heads": \(heads),
+             "num_key_value_heads": \(kvHeads), "head_dim": 64, "intermediate_size": \(inner),
+             "vocab_size": 1000, "rms_norm_eps": 1e-6, "rope_theta": 10000, "max_position_embeddings": 512,
+             "tie_word_embeddings": true, "torch_dtype": "float16", "eos_token_id": 1}
+            """
+    }
 
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
 
     /// The plan of a case for the reference GPU.
     static func plan(_ test: Case) throws -> (backend: CUDABackend, plan: Plan) {
         let model = try Importer.importConfig(
-            JSON.parse(Array(config.utf8), source: "config"), seed: 0, element: test.precision,
+            JSON.parse(Array(text(test.config).utf8), source: "config"), seed: 0, element: test.precision,
             quantization: test.quantization)
         let lowered = try Compiler.lower(
             model.graph, weights: model.weights, info: model.info,
@@ -58,7 +73,8 @@ import Testing
                 precision: test.precision, kvCacheType: test.kvCache, backend: test.backend, cache: test.cache
             ),
             plugins: .standard)
-        let backend = CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
+        let backend = try CUDABackend(compilingFor: [.hopper], host: try CPUBackend(threads: 1))
+            .stackingLayers(true)
         return (backend, try Compiler.dryRun(lowered, plugins: .standard, backend: backend))
     }
 
@@ -105,7 +121,8 @@ import Testing
     @Test(arguments: cases.filter { $0.cache != CacheKind.none })
     func decodeDoesNotFollowThePosition(_ test: Case) throws {
         let (_, plan) = try Self.plan(test)
-        let outline = try CUDABackend.outline(of: plan, .standard, .hopper, batch: 1, width: 1)
+        let outline = try CUDABackend.outline(
+            of: plan, .standard, .hopper, batch: 1, width: 1, stacksLayers: true)
         #expect(outline.isSteadyInLoops)
     }
 }

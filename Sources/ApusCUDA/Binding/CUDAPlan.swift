@@ -176,7 +176,8 @@ final class CUDAPlan: RunnablePlan {
         guard fault > 0 else { return }
         try driver.check(functions.fill(shared.fault.address, 0, 4, stream.handle), "clearing faults")
         guard let launch = list.steps.first(where: { $0.positions.contains(fault - 1) }) else {
-            throw ApusError(.internal, "a kernel reports a fault of step \(fault - 1), which is not in the pass")
+            throw ApusError(
+                .internal, "a kernel reports a fault of step \(fault - 1), which is not in the pass")
         }
         let name = launch.step.results.first.map { plan.tensors[$0].name } ?? ""
         throw ApusError(.invalidInput, "\(launch.step.op) (\(name)): \(launch.faultReason)")

@@ -66,7 +66,8 @@ struct DecodeStackShape: Hashable {
             layer.kvHeads == Self.kvHeads, "\(layer.kvHeads) KV heads, expected \(Self.kvHeads)")
         try FusionRefusal.require(
             layer.heads % layer.kvHeads == 0 && layer.heads / layer.kvHeads <= Self.mostGroup,
-            "\(layer.heads) query heads share \(layer.kvHeads) KV heads, expected up to \(Self.mostGroup) each")
+            "\(layer.heads) query heads share \(layer.kvHeads) KV heads, expected up to \(Self.mostGroup) each"
+        )
         try FusionRefusal.require(
             layer.headSize == 64 || layer.headSize == 128, "heads of \(layer.headSize), expected 64 or 128")
         try FusionRefusal.require(

@@ -38,7 +38,8 @@ struct ProfileTable {
         for entry in profile.entries {
             let steps = entry.steps.map { profile.plan.steps[$0] }
             let weight =
-                steps.count == 1 ? Self.weight(of: steps[0], profile.plan, engine) : "those of \(steps.count) steps"
+                steps.count == 1
+                ? Self.weight(of: steps[0], profile.plan, engine) : "those of \(steps.count) steps"
             let key = "\(entry.kernel) \(weight)"
             let place = places[key] ?? groups.count
             if place == groups.count {
