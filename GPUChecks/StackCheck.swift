@@ -46,14 +46,14 @@ struct StackCheck {
                 family: "llama", hidden: 2048, inner: 8192, heads: 32, headSize: 64, layers: 2,
                 precision: precision, backend: .plugin),
             Case(
-                family: "qwen2", hidden: 512, inner: 1024, heads: 8, headSize: 64, layers: 5,
+                family: "qwen2", hidden: 512, inner: 1024, heads: 8, headSize: 128, layers: 5,
                 precision: precision,
                 backend: .plugin),
             Case(
                 family: "qwen3", hidden: 1024, inner: 3072, heads: 16, headSize: 128, precision: precision,
                 backend: .iattention, cache: .staticV2),
             Case(
-                family: "llama", hidden: 512, inner: 1408, heads: 24, headSize: 64, precision: precision,
+                family: "llama", hidden: 768, inner: 2048, heads: 64, headSize: 64, precision: precision,
                 backend: .sdpa, cache: .staticV1),
         ]
     }

@@ -64,8 +64,8 @@ import Testing
         let shape = try #require(try find(Self.plugin)).get().shape
         #expect(
             shape.unit.id
-                == "decode_stack(CLUSTER=8, CLUSTERS=8, FFN=1024, HEAD_DIM=64, HIDDEN=512, KV_HEADS=8, "
-                + "LAYERS=2, QKV_BIAS=0, QK_NORM=1, Q_HEADS=16, TABLE=1, WEIGHT=half_t)")
+                == "decode_stack(CLUSTER=8, CLUSTERS=8, DEPTH=3, FFN=1024, HEAD_DIM=64, HIDDEN=512, KV_HEADS=8, "
+                + "LAUNCH_BYTES=211296, LAYERS=2, QKV_BIAS=0, QK_NORM=1, Q_HEADS=16, TABLE=1, WEIGHT=half_t)")
         #expect((shape.grid, shape.clusters, shape.exchangeWords) == (64, 8, 2 * 8 * 512))
     }
 
@@ -118,9 +118,11 @@ import Testing
         #expect(reason(layer, layers: 45).contains("45 layers exceed 44"))
         #expect(reason(changed(size: 96)).contains("heads of 96"))
         #expect(reason(changed(rotary: 32)).contains("32 of 64 columns"))
-        #expect(reason(changed(heads: 72)).contains("72 query heads"))
-        #expect(reason(changed(hidden: 576)).contains("a size of 576"))
-        #expect(reason(changed(inner: 1000)).contains("a size of 1000"))
+        #expect(reason(changed(heads: 24)).contains("24 query heads"))
+        #expect(reason(changed(heads: 8)).contains("q, k and v: 24 rows of 512 columns"))
+        #expect(reason(changed(hidden: 640)).contains("a hidden size of 640"))
+        #expect(reason(changed(inner: 1408)).contains("an inner size of 1408"))
+        #expect(reason(changed(hidden: 4352)).contains("q, k and v: 32 rows of 4352 columns"))
         #expect(reason(changed(hidden: 4096, inner: 14336, heads: 32, size: 128)).contains("bytes"))
         // Qwen3-0.6B and Llama-3.2-1B.
         #expect(reason(changed(hidden: 1024, inner: 3072, size: 128), layers: 28).isEmpty)
@@ -195,6 +197,25 @@ import Testing
         guard test.backend == .plugin else { return }
         let two = try outline(test, batch: 2)
         #expect(two.launches == (try outline(test, batch: 2, stacksLayers: false)).launches)
+    }
+
+    /// A profile shows the layers as one row that reads what all of their steps read.
+    @Test func profilesHaveOneEntryForAllLayers() throws {
+        let plan = PassKind.decode.fused(try LaunchGoldenTests.plan(Self.plugin).plan)
+        let steps = Array(try #require(try find(Self.plugin)).get().positions)
+        var profile = StepProfile(plan)
+        profile.add(.seconds(1), steps: [0], kernel: "first")
+        profile.add(.seconds(2), steps: steps, kernel: "cuda.decode_stack")
+        profile.endPass()
+        var sum = StepProfile(plan)
+        sum.add(profile)
+        for profile in [profile, sum] {
+            #expect(profile.entries.count == plan.steps.count - steps.count + 1)
+            let stack = try #require(profile.entries.first { $0.kernel == "cuda.decode_stack" })
+            #expect(stack.steps == steps)
+            #expect(profile.seconds(of: stack) == 2)
+            #expect(profile.entries[0].kernel == plan.steps[0].kernel)
+        }
     }
 
     @Test func refusalsAreTold() throws {

@@ -3,8 +3,8 @@ import ApusGraph
 
 /// How `decode_stack` deals the layers of a decode step out to clusters of blocks: `decode_stack.cu` describes the macros.
 ///
-/// A cluster takes the query heads that share a KV head, and an equal part of every matrix. All of its blocks are
-/// resident at once, since they wait for each other's numbers.
+/// A cluster takes the query heads that share a KV head, and an equal part of every matrix. All blocks are resident at
+/// once, since they wait for each other's numbers.
 struct DecodeStackShape: Hashable {
     /// The sizes and types that all layers share.
     struct Layer: Hashable {
@@ -29,17 +29,23 @@ struct DecodeStackShape: Hashable {
 
     let layer: Layer
     let layerCount: Int
+    /// Stages of the ring for each warp.
+    private let depth: Int
 
     /// Blocks of a cluster.
     static let cluster = 8
-    /// Threads of a block: eight warps that compute and one that fetches.
-    static let threads = 288
+    /// Warps of a block that compute; as many again fetch.
+    private static let warps = 8
+    /// Threads of a block.
+    static let threads = 64 * warps
+    /// Bytes of a stage of the ring: what a warp computes with at a time.
+    private static let stageBytes = 8192
+    /// Stages of the ring for each warp, at most: more do not fit anywhere.
+    private static let mostDepth = 3
     /// Addresses of a layer among the arguments.
-    static let addressesOfLayer = 11
-    /// KV heads that the kernel was written and measured for.
+    private static let addressesOfLayer = 11
+    /// KV heads that the kernel was measured with: a cluster each keeps half of a GPU's processors busy.
     private static let kvHeads = 8
-    /// Query heads that share a KV head, at most.
-    private static let mostGroup = 8
     /// Bytes of a layer's matrices from which they hide the chain of kernels by themselves.
     private static let mostBytes = 128_000_000
     /// Bytes of arguments that kernels of any driver take, and those that are not addresses of layers.
@@ -47,39 +53,25 @@ struct DecodeStackShape: Hashable {
 
     /// - Throws: Why the kernel does not serve.
     init(_ layer: Layer, layerCount: Int, for architecture: CUDAArchitecture) throws(FusionRefusal) {
-        (self.layer, self.layerCount) = (layer, layerCount)
-        let most = (Self.mostArgumentBytes - Self.otherArgumentBytes) / (8 * Self.addressesOfLayer)
         try FusionRefusal.require(
             architecture.major >= 9,
             "\(architecture) has no clusters of blocks, which compute capability 9.0 brought")
-        try FusionRefusal.require(
-            sharedBytes <= architecture.sharedBytesPerBlock,
-            "a block needs \(sharedBytes) bytes of shared memory, \(architecture) has "
-                + "\(architecture.sharedBytesPerBlock)")
+        let most = (Self.mostArgumentBytes - Self.otherArgumentBytes) / (8 * Self.addressesOfLayer)
         try FusionRefusal.require(layerCount <= most, "\(layerCount) layers exceed \(most)")
-        try FusionRefusal.require(
-            [.f16, .bf16].contains(layer.weight), "weights are \(layer.weight.rawValue), not f16 or bf16")
-        try FusionRefusal.require(
-            layer.cache == layer.weight,
-            "weights are \(layer.weight.rawValue), caches \(layer.cache.rawValue)")
-        try FusionRefusal.require(
-            layer.kvHeads == Self.kvHeads, "\(layer.kvHeads) KV heads, expected \(Self.kvHeads)")
-        try FusionRefusal.require(
-            layer.heads % layer.kvHeads == 0 && layer.heads / layer.kvHeads <= Self.mostGroup,
-            "\(layer.heads) query heads share \(layer.kvHeads) KV heads, expected up to \(Self.mostGroup) each"
-        )
-        try FusionRefusal.require(
-            layer.headSize == 64 || layer.headSize == 128, "heads of \(layer.headSize), expected 64 or 128")
-        try FusionRefusal.require(
-            layer.rotary == layer.headSize,
-            "\(layer.rotary) of \(layer.headSize) columns of a head turn, expected all")
-        for size in [layer.hidden, layer.inner] {
-            try FusionRefusal.require(
-                size > 0 && size % 128 == 0, "a size of \(size), expected a multiple of 128")
-        }
+        try layer.check(kvHeads: Self.kvHeads)
+        for cut in layer.cuts { try cut.check() }
         try FusionRefusal.require(
             layer.byteCount <= Self.mostBytes,
             "a layer's matrices have \(layer.byteCount) bytes, at most \(Self.mostBytes) gain by it")
+        let room = architecture.sharedBytesPerBlock
+        guard
+            let depth = (2...Self.mostDepth).last(where: { layer.sharedBytes(depth: $0) <= room })
+        else {
+            throw FusionRefusal(
+                "a block needs \(layer.sharedBytes(depth: 2)) bytes of shared memory, \(architecture) has \(room)"
+            )
+        }
+        (self.layer, self.layerCount, self.depth) = (layer, layerCount, depth)
     }
 
     /// Clusters of the grid.
@@ -87,11 +79,11 @@ struct DecodeStackShape: Hashable {
     /// Blocks of the grid.
     var grid: Int { clusters * Self.cluster }
     /// Bytes of dynamic shared memory of a block.
-    var sharedBytes: Int { 220 << 10 }
+    var sharedBytes: Int { layer.sharedBytes(depth: depth) }
     /// Words of 8 bytes that clusters pass to each other: two sets, which take turns.
     var exchangeWords: Int { 2 * clusters * layer.hidden }
 
-    /// What the kernel is compiled from.
+    /// What the kernel is compiled from; it asserts the bytes of shared memory.
     var unit: KernelUnit {
         KernelUnit(
             "decode_stack",
@@ -100,7 +92,85 @@ struct DecodeStackShape: Hashable {
                 "FFN": "\(layer.inner)", "Q_HEADS": "\(layer.heads)", "KV_HEADS": "\(layer.kvHeads)",
                 "HEAD_DIM": "\(layer.headSize)", "QKV_BIAS": layer.hasBias ? "1" : "0",
                 "QK_NORM": layer.hasNorms ? "1" : "0", "TABLE": layer.hasTable ? "1" : "0",
-                "CLUSTERS": "\(clusters)", "CLUSTER": "\(Self.cluster)",
+                "CLUSTERS": "\(clusters)", "CLUSTER": "\(Self.cluster)", "DEPTH": "\(depth)",
+                "LAUNCH_BYTES": "\(sharedBytes)",
             ])
+    }
+}
+
+extension DecodeStackShape {
+    /// The part of a product that a block computes in units: tiles of 16 rows, each in chunks of columns.
+    fileprivate struct Cut {
+        let name: String
+        let rows, columns: Int
+
+        /// Chunks so small that a tile's fits a stage; nil if there are none that are whole.
+        private var wholeChunks: Int? {
+            [1, 2, 4, 8, 16].first { columns % (32 * $0) == 0 && 32 * columns / $0 <= stageBytes }
+        }
+        /// Sums of chunks.
+        var sumCount: Int { rows * (wholeChunks ?? 0) }
+
+        func check() throws(FusionRefusal) {
+            try FusionRefusal.require(
+                rows > 0 && rows % 16 == 0 && columns > 0 && wholeChunks != nil,
+                "\(name): \(rows) rows of \(columns) columns for a block are no whole units")
+        }
+    }
+}
+
+extension DecodeStackShape.Layer {
+    /// Query heads of a KV head.
+    private var group: Int { heads / max(kvHeads, 1) }
+
+    /// The parts of the four products that a block computes.
+    fileprivate var cuts: [DecodeStackShape.Cut] {
+        let blocks = DecodeStackShape.cluster
+        return [
+            .init(name: "q, k and v", rows: (group + 2) * headSize / blocks, columns: hidden),
+            .init(name: "the projection after attention", rows: hidden / blocks, columns: group * headSize),
+            .init(name: "the gated product", rows: 2 * (inner / kvHeads / blocks), columns: hidden),
+            .init(name: "the product behind the gate", rows: hidden / blocks, columns: inner / kvHeads),
+        ]
+    }
+
+    fileprivate func check(kvHeads expected: Int) throws(FusionRefusal) {
+        try FusionRefusal.require(
+            [.f16, .bf16].contains(weight), "weights are \(weight.rawValue), not f16 or bf16")
+        try FusionRefusal.require(
+            cache == weight, "weights are \(weight.rawValue), caches \(cache.rawValue)")
+        try FusionRefusal.require(kvHeads == expected, "\(kvHeads) KV heads, expected \(expected)")
+        try FusionRefusal.require(
+            heads % kvHeads == 0 && [1, 2, 4, 8].contains(group),
+            "\(heads) query heads share \(kvHeads) KV heads, expected 1, 2, 4 or 8 each")
+        try FusionRefusal.require(
+            headSize == 64 || headSize == 128, "heads of \(headSize), expected 64 or 128")
+        try FusionRefusal.require(
+            rotary == headSize, "\(rotary) of \(headSize) columns of a head turn, expected all")
+        // Blocks of a cluster share rows, and the rows of a cluster that the gate lets through, evenly.
+        let (blocks, gates) = (DecodeStackShape.cluster, 16 * kvHeads * DecodeStackShape.cluster)
+        try FusionRefusal.require(
+            hidden > 0 && hidden % (32 * blocks) == 0,
+            "a hidden size of \(hidden), expected a multiple of \(32 * blocks)")
+        try FusionRefusal.require(
+            inner > 0 && inner % gates == 0, "an inner size of \(inner), expected a multiple of \(gates)")
+    }
+
+    /// Dynamic shared memory of a block: the ring and what is behind it, as `decode_stack.cu` declares it.
+    fileprivate func sharedBytes(depth: Int) -> Int {
+        let (blocks, warps) = (DecodeStackShape.cluster, DecodeStackShape.warps)
+        let outputs = group * headSize
+        let partial = outputs + 2 * group
+        let keysOfUnit = DecodeStackShape.stageBytes / 4 / max(headSize, 1)
+        let partialRoom = (max(partial, group * keysOfUnit) + 3) / 4 * 4
+        let sums = max(cuts.map(\.sumCount).max() ?? 0, warps * partialRoom)
+        let numbers = [
+            hidden, hidden / 32, (group + 2) * headSize, blocks * partial, outputs, outputs,
+            inner / max(kvHeads, 1),
+            (group + 2) * headSize / blocks, 2 * headSize, sums, headSize, headSize,
+        ]
+        let own = numbers.reduce(0) { $0 + (4 * $1 + 15) / 16 * 16 }
+        let barriers = 8 * (2 * depth * warps + 4)
+        return depth * warps * DecodeStackShape.stageBytes + (own + barriers + 15) / 16 * 16
     }
 }
