@@ -97,8 +97,7 @@ let package = Package(
             name: "ApusCUDATests",
             dependencies: [
                 "Apus", "ApusCPU", "ApusCUDA", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph",
-                "ApusPasses",
-                "ApusReference", "ApusSupport", "AttentionCases", "GraphCases",
+                "ApusPasses", "ApusReference", "ApusSupport", "AttentionCases", "CApusCUDA", "GraphCases",
             ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(

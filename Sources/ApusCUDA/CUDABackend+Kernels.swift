@@ -85,9 +85,10 @@ extension CUDABackend {
     /// A plan bound to a GPU of an architecture that need not be there, with the inputs of a pass, and its caches.
     static func bound(
         _ plan: Plan, _ plugins: PluginRegistry, _ architecture: CUDAArchitecture, batch: Int, width: Int,
-        capacity: Int, stacksLayers: Bool? = nil
+        capacity: Int, driver: CUDADriver = .null, stacksLayers: Bool? = nil
     ) throws(ApusError) -> (plan: CUDAPlan, caches: [any DeviceMemory]) {
-        let runtime = CUDARuntime(CUDADevice(imitating: architecture), stacksLayers: stacksLayers)
+        let runtime = CUDARuntime(
+            CUDADevice(imitating: architecture, driver: driver), stacksLayers: stacksLayers)
         let device = CUDAPlanDevice(runtime: runtime)
         let limits = SessionLimits(batch: batch, chunk: width, capacity: capacity)
         let info = ModelInfo(

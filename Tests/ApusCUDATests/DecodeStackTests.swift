@@ -3,6 +3,7 @@ import ApusCPU
 import ApusEngine
 import ApusGraph
 import ApusSupport
+import CApusCUDA
 import Testing
 
 @testable import ApusCUDA
@@ -65,7 +66,7 @@ import Testing
         #expect(
             shape.unit.id
                 == "decode_stack(CLUSTER=8, CLUSTERS=8, DEPTH=3, FFN=1024, HEAD_DIM=64, HIDDEN=512, KV_HEADS=8, "
-                + "LAUNCH_BYTES=211296, LAYERS=2, QKV_BIAS=0, QK_NORM=1, Q_HEADS=16, TABLE=1, WEIGHT=half_t)")
+                + "LAUNCH_BYTES=211040, LAYERS=2, QKV_BIAS=0, QK_NORM=1, Q_HEADS=16, TABLE=1, WEIGHT=half_t)")
         #expect((shape.grid, shape.clusters, shape.exchangeWords) == (64, 8, 2 * 8 * 512))
     }
 
@@ -197,6 +198,24 @@ import Testing
         guard test.backend == .plugin else { return }
         let two = try outline(test, batch: 2)
         #expect(two.launches == (try outline(test, batch: 2, stacksLayers: false)).launches)
+    }
+
+    /// A GPU that cannot run all blocks at once, such as a part of one, takes the steps one by one, and the user hears of it.
+    @Test func blocksThatDoNotFitAreReported() throws {
+        var functions = CUDADriver.null.functions
+        functions.occupancy_clusters = { count, _, _ in
+            count?.pointee = 7
+            return 0
+        }
+        let (bound, caches) = try CUDABackend.bound(
+            LaunchGoldenTests.plan(Self.plugin).plan, .standard, .hopper, batch: 1, width: 1, capacity: 2048,
+            driver: CUDADriver(imitating: functions), stacksLayers: true)
+        #expect(bound.warnings.isEmpty)
+        let launches = try withExtendedLifetime(caches) { try bound.outline().launches }
+        #expect(launches == (try outline(Self.plugin, stacksLayers: false)).launches)
+        #expect(bound.warnings.count == 1)
+        #expect(bound.warnings.first?.contains("room for 7 clusters of 8 blocks at once, expected 8") == true)
+        #expect(bound.loop != nil)
     }
 
     /// A profile shows the layers as one row that reads what all of their steps read.

@@ -101,8 +101,8 @@ final class CUDADevice: @unchecked Sendable {
     }
 
     /// A device of which nothing is there but its properties: those of the usual GPU of an architecture.
-    init(imitating architecture: CUDAArchitecture) {
-        driver = .null
+    init(imitating architecture: CUDAArchitecture, driver: CUDADriver = .null) {
+        self.driver = driver
         ordinal = 0
         name = "a GPU of \(architecture)"
         capability = (architecture.major, architecture.minor)
@@ -110,8 +110,7 @@ final class CUDADevice: @unchecked Sendable {
         byteCount = 1 << 37
         sharedBytesPerBlock = architecture.sharedBytesPerBlock
         device = 0
-        let null = driver
-        context = Background { () throws(ApusError) in try Self.retain(0, 0, null) }
+        context = Background { () throws(ApusError) in try Self.retain(0, 0, driver) }
     }
 
     deinit {

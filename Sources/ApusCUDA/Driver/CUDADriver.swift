@@ -14,10 +14,11 @@ final class CUDADriver: @unchecked Sendable {
     static let oldestVersion = 12_030
 
     /// A driver that computes nothing, for tests of all that leads to a launch.
-    static let null = CUDADriver(null: ())
+    static let null = CUDADriver(imitating: apus_cu_null_driver().pointee)
 
-    private init(null: Void) {
-        functions = apus_cu_null_driver().pointee
+    /// A driver that computes nothing and answers as its functions do.
+    init(imitating functions: apus_cu_driver) {
+        self.functions = functions
         isNull = true
         version = 13_000
     }

@@ -38,8 +38,8 @@ struct DecodeStackShape: Hashable {
     private static let warps = 8
     /// Threads of a block.
     static let threads = 64 * warps
-    /// Bytes of a stage of the ring: what a warp computes with at a time.
-    private static let stageBytes = 8192
+    /// Bytes of a unit: what a warp computes with at a time.
+    private static let unitBytes = 8192
     /// Stages of the ring for each warp, at most: more do not fit anywhere.
     private static let mostDepth = 3
     /// Addresses of a layer among the arguments.
@@ -106,7 +106,7 @@ extension DecodeStackShape {
 
         /// Chunks so small that a tile's fits a stage; nil if there are none that are whole.
         private var wholeChunks: Int? {
-            [1, 2, 4, 8, 16].first { columns % (32 * $0) == 0 && 32 * columns / $0 <= stageBytes }
+            [1, 2, 4, 8, 16].first { columns % (32 * $0) == 0 && 32 * columns / $0 <= unitBytes }
         }
         /// Sums of chunks.
         var sumCount: Int { rows * (wholeChunks ?? 0) }
@@ -147,6 +147,8 @@ extension DecodeStackShape.Layer {
             headSize == 64 || headSize == 128, "heads of \(headSize), expected 64 or 128")
         try FusionRefusal.require(
             rotary == headSize, "\(rotary) of \(headSize) columns of a head turn, expected all")
+        try FusionRefusal.require(
+            headSize == 64 || group <= 4, "\(group) query heads of 128 share a KV head, expected up to 4")
         // Blocks of a cluster share rows, and the rows of a cluster that the gate lets through, evenly.
         let (blocks, gates) = (DecodeStackShape.cluster, 16 * kvHeads * DecodeStackShape.cluster)
         try FusionRefusal.require(
@@ -161,16 +163,18 @@ extension DecodeStackShape.Layer {
         let (blocks, warps) = (DecodeStackShape.cluster, DecodeStackShape.warps)
         let outputs = group * headSize
         let partial = outputs + 2 * group
-        let keysOfUnit = DecodeStackShape.stageBytes / 4 / max(headSize, 1)
-        let partialRoom = (max(partial, group * keysOfUnit) + 3) / 4 * 4
+        let keysOfUnit = DecodeStackShape.unitBytes / 4 / max(headSize, 1)
+        // Rows of V of 256 bytes lie 16 bytes further apart.
+        let stageBytes = DecodeStackShape.unitBytes + (headSize == 128 ? 16 * keysOfUnit : 0)
+        let partialRoom = (max(partial, 2 * group * keysOfUnit) + 3) / 4 * 4
         let sums = max(cuts.map(\.sumCount).max() ?? 0, warps * partialRoom)
         let numbers = [
-            hidden, hidden / 32, (group + 2) * headSize, blocks * partial, outputs, outputs,
+            hidden, hidden / 32, (group + 2) * headSize, blocks * partial, outputs, headSize,
             inner / max(kvHeads, 1),
             (group + 2) * headSize / blocks, 2 * headSize, sums, headSize, headSize,
         ]
         let own = numbers.reduce(0) { $0 + (4 * $1 + 15) / 16 * 16 }
         let barriers = 8 * (2 * depth * warps + 4)
-        return depth * warps * DecodeStackShape.stageBytes + (own + barriers + 15) / 16 * 16
+        return depth * warps * stageBytes + (own + barriers + 15) / 16 * 16
     }
 }
