@@ -41,6 +41,10 @@ static const char copy_cu[] = {
 #embed "../ApusCUDA/Kernels/copy.cu"
     , 0};
 
+static const char decode_stack_cu[] = {
+#embed "../ApusCUDA/Kernels/decode_stack.cu"
+    , 0};
+
 static const char dequantize_cu[] = {
 #embed "../ApusCUDA/Kernels/dequantize.cu"
     , 0};
@@ -177,6 +181,22 @@ static const char quantized_ring_cuh[] = {
 #embed "../ApusCUDA/Kernels/quantized_ring.cuh"
     , 0};
 
+static const char stack_attention_cuh[] = {
+#embed "../ApusCUDA/Kernels/stack_attention.cuh"
+    , 0};
+
+static const char stack_exchange_cuh[] = {
+#embed "../ApusCUDA/Kernels/stack_exchange.cuh"
+    , 0};
+
+static const char stack_product_cuh[] = {
+#embed "../ApusCUDA/Kernels/stack_product.cuh"
+    , 0};
+
+static const char stack_ring_cuh[] = {
+#embed "../ApusCUDA/Kernels/stack_ring.cuh"
+    , 0};
+
 static const char strided_cuh[] = {
 #embed "../ApusCUDA/Kernels/strided.cuh"
     , 0};
@@ -203,6 +223,7 @@ static const apus_kernel_source sources[] = {
     {"binary.cu", binary_cu},
     {"convert.cu", convert_cu},
     {"copy.cu", copy_cu},
+    {"decode_stack.cu", decode_stack_cu},
     {"dequantize.cu", dequantize_cu},
     {"embedding.cu", embedding_cu},
     {"embedding_rows.cu", embedding_rows_cu},
@@ -237,6 +258,10 @@ static const apus_kernel_source sources[] = {
     {"quantized.cuh", quantized_cuh},
     {"quantized_inputs.cuh", quantized_inputs_cuh},
     {"quantized_ring.cuh", quantized_ring_cuh},
+    {"stack_attention.cuh", stack_attention_cuh},
+    {"stack_exchange.cuh", stack_exchange_cuh},
+    {"stack_product.cuh", stack_product_cuh},
+    {"stack_ring.cuh", stack_ring_cuh},
     {"strided.cuh", strided_cuh},
     {"tile.cuh", tile_cuh},
     {"types.cuh", types_cuh},

@@ -166,7 +166,8 @@ extension DecodeStackShape.Layer {
         let keysOfUnit = DecodeStackShape.unitBytes / 4 / max(headSize, 1)
         // Rows of V of 256 bytes lie 16 bytes further apart.
         let stageBytes = DecodeStackShape.unitBytes + (headSize == 128 ? 16 * keysOfUnit : 0)
-        let partialRoom = (max(partial, 2 * group * keysOfUnit) + 3) / 4 * 4
+        // A warp's weights of the keys that it takes at once, then what it ends with.
+        let partialRoom = (max(partial, 32 * group) + 3) / 4 * 4
         let sums = max(cuts.map(\.sumCount).max() ?? 0, warps * partialRoom)
         let numbers = [
             hidden, hidden / 32, (group + 2) * headSize, blocks * partial, outputs, headSize,
