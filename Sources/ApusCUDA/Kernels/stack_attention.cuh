@@ -116,7 +116,7 @@ struct Attended {
         const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
         for (int set = 0; set < AT_ONCE / 16; set++) {
-            float c[QUERY_TILES][4] = {};
+            float c[QUERY_TILES][2][4] = {};  // two, since each multiplication waits for the one before it
             const int row = 16 * set % RUN + g;
             const char *const at = (16 * set < RUN ? unit : second_unit) + row * KEY_BYTES + 16 * t;
 #pragma unroll
@@ -126,13 +126,17 @@ struct Attended {
 #pragma unroll
                 for (int tile = 0; tile < QUERY_TILES; tile++) {
                     const unsigned(&x)[4] = queries.words[tile][i];
-                    multiply(c[tile], a.x, b.x, a.y, b.y, x[0], x[1]);
-                    multiply(c[tile], a.z, b.z, a.w, b.w, x[2], x[3]);
+                    multiply(c[tile][0], a.x, b.x, a.y, b.y, x[0], x[1]);
+                    multiply(c[tile][1], a.z, b.z, a.w, b.w, x[2], x[3]);
                 }
             }
 #pragma unroll
             for (int tile = 0; tile < QUERY_TILES; tile++) {
-                const float score[2] = {c[tile][0] + c[tile][1] * LOW, c[tile][2] + c[tile][3] * LOW};
+                float score[2];
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    score[i] = c[tile][0][2 * i] + c[tile][1][2 * i] + (c[tile][0][2 * i + 1] + c[tile][1][2 * i + 1]) * LOW;
+                }
                 const int column = 8 * tile + 2 * t, head = column % QUERY_COLUMNS / 2;
                 if (HAS_PARITY ? column / QUERY_COLUMNS == (g & 1) : column < QUERY_COLUMNS) {
                     weights[head * AT_ONCE + 16 * set + g] = score[0];

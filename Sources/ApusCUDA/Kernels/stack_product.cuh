@@ -67,7 +67,7 @@ template <typename C> __device__ __forceinline__ void take_product(Taker &taker,
         const int unit = round * WARPS + taker.warp;
         const char *const at = taker.take() + g * C::ROW_BYTES + 16 * t;
         if (unit < C::UNITS) {
-            float c[4][4] = {};  // apart from each other, since each waits for the one before it
+            float c[2][4] = {};  // two, since each multiplication waits for the one before it
 #pragma unroll
             for (int own = 0; own < C::OWN; own++) {
                 if (C::OWN > 1 && own != round % C::OWN) continue;
@@ -77,15 +77,15 @@ template <typename C> __device__ __forceinline__ void take_product(Taker &taker,
                     const uint4 a = *(const uint4 *)(at + 64 * group);
                     const uint4 b = *(const uint4 *)(at + 64 * group + 8 * C::ROW_BYTES);
                     const unsigned(&x)[4] = inputs.words[own][i];
-                    multiply(c[i % 2 * 2], a.x, b.x, a.y, b.y, x[0], x[1]);
-                    multiply(c[i % 2 * 2 + 1], a.z, b.z, a.w, b.w, x[2], x[3]);
+                    multiply(c[0], a.x, b.x, a.y, b.y, x[0], x[1]);
+                    multiply(c[1], a.z, b.z, a.w, b.w, x[2], x[3]);
                 }
             }
             float sum[2];
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                const float first = (c[0][2 * h] + c[1][2 * h]) + (c[2][2 * h] + c[3][2 * h]);
-                const float second = (c[0][2 * h + 1] + c[1][2 * h + 1]) + (c[2][2 * h + 1] + c[3][2 * h + 1]);
+                const float first = c[0][2 * h] + c[1][2 * h];
+                const float second = c[0][2 * h + 1] + c[1][2 * h + 1];
                 sum[h] = first + second * LOW;  // columns 2t and 2t + 1 are the parts of one number
             }
             if (t == (g & 1)) {
