@@ -6,13 +6,12 @@
 #include "gemv.cuh"
 #include "quantized.cuh"
 
-#if !defined(DEPTH) || !defined(MEET) || !defined(X_UNITS)
-#error "DEPTH, MEET and X_UNITS must be defined"
+#if !defined(UNIT) || !defined(DEPTH) || !defined(MEET) || !defined(X_UNITS)
+#error "UNIT, DEPTH, MEET and X_UNITS must be defined"
 #endif
 
 constexpr int FLUSH = PADDED_G % 128 == 0 ? 128 : smaller(PADDED_G, 64);  // inputs whose sums are scaled at once
-// Inputs that a warp takes at once, of a tile of each half of W: 2 KB of codes in all where that comes out even.
-constexpr int UNIT = FLUSH < 128 ? 64 : BITS == 4 && PARTS == 1 && ROWS <= 2 && PADDED_K % 256 == 0 ? 256 : 128;
+static_assert(UNIT % 64 == 0 && UNIT % FLUSH == 0 && PADDED_K % UNIT == 0, "units are of whole groups, or groups of whole units");
 constexpr int UNITS = PADDED_K / UNIT;
 constexpr int LOADS = UNIT / STEP_INPUTS;                                 // of 16 bytes of a thread, for a unit of a tile
 constexpr int FLUSHES = UNIT / FLUSH;
