@@ -114,7 +114,7 @@ final class DeviceContext {
             return count * type.element.byteCount <= StagedGemvShape.mostBytes
         }
 
-    /// Whether products of a decode step read packed codes, the output head aside: their blocks hold three quarters of a
+    /// Whether products of a decode step read packed codes, the output head aside: their blocks hold more than half of a
     /// processor's registers.
     private(set) lazy var readsCodes =
         kind == .decode && plan.steps.contains { $0.op == "int4_gemv" || $0.op == "int8_gemv" }

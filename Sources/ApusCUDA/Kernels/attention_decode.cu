@@ -33,9 +33,9 @@
 //   HEAD_DIM              D, a multiple of 8 up to 256
 //   Q_HEADS, KV_HEADS     HQ, HKV
 //   SOFTCAP               1: scores become softcap·tanh(s / softcap), else 0
-//   WARPS                 8; 4, 2 or 1 where shared memory is short; 4 with BLOCKS 4 and twice the units where the kernels around
-//                         hold so many registers that no more than 16 K are left, as products of packed codes do: only so
-//                         its blocks start beside theirs (Llama-3.1-8B with 4 bits: 1 µs a layer)
+//   WARPS                 8; 4, 2 or 1 where shared memory is short; 4 with BLOCKS 3 and twice the units where blocks of the
+//                         kernels around leave too few registers for eight, as those of packed codes do: only so do blocks
+//                         start beside theirs (Llama-3.1-8B with 4 bits: 2 µs a layer)
 //   SETS                  16-key sets of a granule, 1 or 2: two share the latency of a softmax, single ones spread few keys evenly.
 //                         Best 2 where rows take up to 128 bytes, or up to 256 and C is above 8192
 //   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), with one set 16700, for C above 8192 25000

@@ -83,7 +83,7 @@ struct AttentionShape {
         // Products of packed codes leave no room for eight warps. Four with the same keys in shared memory start beside them.
         var blocks: Int?
         if context.readsCodes, cluster == 8, sets == 1, warps == 8, units <= 4 {
-            (warps, units, blocks) = (4, 2 * units, 4)
+            (warps, units, blocks) = (4, 2 * units, 3)
         }
         let keys = 16 * sets * warps * cluster * (cluster > 2 ? cluster / sets : 1)
         let most = max((capacity + keys - 1) / keys, 1)
