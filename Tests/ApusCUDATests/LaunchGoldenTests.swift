@@ -59,7 +59,8 @@ import Testing
     /// The plan of a case for the reference GPU.
     static func plan(_ test: Case) throws -> (backend: CUDABackend, plan: Plan) {
         let model = try Importer.importConfig(
-            JSON.parse(Array(config(headSize: test.headSize).utf8), source: "config"), seed: 0, element: test.precision,
+            JSON.parse(Array(config(headSize: test.headSize).utf8), source: "config"), seed: 0,
+            element: test.precision,
             quantization: test.quantization)
         let lowered = try Compiler.lower(
             model.graph, weights: model.weights, info: model.info,

@@ -54,7 +54,8 @@ import Testing
             _ threads: Int, unit: Int = 128, depth: Int, meet: Int, units: Int
         ) -> [String: String] {
             [
-                "THREADS": "\(threads)", "GRID": "132", "UNIT": "\(unit)", "DEPTH": "\(depth)", "MEET": "\(meet)",
+                "THREADS": "\(threads)", "GRID": "132", "UNIT": "\(unit)", "DEPTH": "\(depth)",
+                "MEET": "\(meet)",
                 "X_UNITS": "\(units)", "BLOCKS": "1",
             ]
         }

@@ -56,7 +56,8 @@ struct QuantizedGemvShape {
         // them side by side, another multiprocessor has none.
         sharedBytes = max(fixed + unitBytes * inputUnits, threads == 512 ? 0 : limit / 2 + 1024)
         macros = [
-            "THREADS": "\(threads)", "GRID": "\(grid)", "UNIT": "\(unit)", "DEPTH": "\(depth)", "MEET": "\(meet)",
+            "THREADS": "\(threads)", "GRID": "\(grid)", "UNIT": "\(unit)", "DEPTH": "\(depth)",
+            "MEET": "\(meet)",
             "X_UNITS": inputUnits == units ? "0" : "\(inputUnits)", "BLOCKS": "1",
         ]
     }
