@@ -22,6 +22,7 @@ import Testing
         var cache: CacheKind?
         var kvCache: ElementType?
         var quantization: QuantizationRequest?
+        var headSize = 64
         var testDescription: String { name }
     }
 
@@ -44,17 +45,23 @@ import Testing
             quantization: QuantizationRequest(
                 layers: QuantizationScheme(bits: 4, groupSize: 64),
                 head: QuantizationScheme(bits: 8, groupSize: nil))),
+        Case(
+            name: "plugin-int4-128",
+            quantization: QuantizationRequest(
+                layers: QuantizationScheme(bits: 4, groupSize: 128),
+                head: QuantizationScheme(bits: 8, groupSize: nil)),
+            headSize: 128),
         Case(name: "stack-plugin-f16", config: .wide),
         Case(name: "stack-sdpa-static-v1", config: .wide, backend: .sdpa, cache: .staticV1),
     ]
 
-    private static func text(_ config: Config) -> String {
+    private static func text(_ config: Config, headSize: Int) -> String {
         let (hidden, heads, kvHeads, inner) = config == .small ? (256, 8, 2, 512) : (512, 16, 8, 1024)
         let family = config == .biased ? "Qwen2" : "Qwen3"
         return """
             {"architectures": ["\(family)ForCausalLM"], "model_type": "\(family.lowercased())",
              "hidden_size": \(hidden), "num_hidden_layers": 2, "num_attention_heads": \(heads),
-             "num_key_value_heads": \(kvHeads), "head_dim": 64, "intermediate_size": \(inner),
+             "num_key_value_heads": \(kvHeads), "head_dim": \(headSize), "intermediate_size": \(inner),
              "vocab_size": 1000, "rms_norm_eps": 1e-6, "rope_theta": 10000, "max_position_embeddings": 512,
              "tie_word_embeddings": true, "torch_dtype": "float16", "eos_token_id": 1}
             """
@@ -65,7 +72,8 @@ import Testing
     /// The plan of a case for the reference GPU.
     static func plan(_ test: Case) throws -> (backend: CUDABackend, plan: Plan) {
         let model = try Importer.importConfig(
-            JSON.parse(Array(text(test.config).utf8), source: "config"), seed: 0, element: test.precision,
+            JSON.parse(Array(text(test.config, headSize: test.headSize).utf8), source: "config"), seed: 0,
+            element: test.precision,
             quantization: test.quantization)
         let lowered = try Compiler.lower(
             model.graph, weights: model.weights, info: model.info,
