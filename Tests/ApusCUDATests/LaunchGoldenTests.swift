@@ -21,6 +21,7 @@ import Testing
         var cache: CacheKind?
         var kvCache: ElementType?
         var quantization: QuantizationRequest?
+        var headSize = 64
         var testDescription: String { name }
     }
 
@@ -36,21 +37,30 @@ import Testing
             quantization: QuantizationRequest(
                 layers: QuantizationScheme(bits: 4, groupSize: 64),
                 head: QuantizationScheme(bits: 8, groupSize: nil))),
+        Case(
+            name: "plugin-int4-128",
+            quantization: QuantizationRequest(
+                layers: QuantizationScheme(bits: 4, groupSize: 128),
+                head: QuantizationScheme(bits: 8, groupSize: nil)),
+            headSize: 128),
     ]
 
-    private static let config = """
+    private static func config(headSize: Int) -> String {
+        """
         {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 256, "num_hidden_layers": 2,
-         "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 512,
+         "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": \(headSize), "intermediate_size": 512,
          "vocab_size": 1000, "rms_norm_eps": 1e-6, "rope_theta": 10000, "max_position_embeddings": 512,
          "tie_word_embeddings": true, "attention_bias": false, "torch_dtype": "float16", "eos_token_id": 1}
         """
+    }
 
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
 
     /// The plan of a case for the reference GPU.
     static func plan(_ test: Case) throws -> (backend: CUDABackend, plan: Plan) {
         let model = try Importer.importConfig(
-            JSON.parse(Array(config.utf8), source: "config"), seed: 0, element: test.precision,
+            JSON.parse(Array(config(headSize: test.headSize).utf8), source: "config"), seed: 0,
+            element: test.precision,
             quantization: test.quantization)
         let lowered = try Compiler.lower(
             model.graph, weights: model.weights, info: model.info,

@@ -50,16 +50,19 @@ import Testing
                     hasZeros: false),
                 architecture: .hopper)
         }
-        func macros(_ threads: Int, depth: Int, meet: Int, units: Int) -> [String: String] {
+        func macros(
+            _ threads: Int, unit: Int = 128, depth: Int, meet: Int, units: Int
+        ) -> [String: String] {
             [
-                "THREADS": "\(threads)", "GRID": "132", "DEPTH": "\(depth)", "MEET": "\(meet)",
+                "THREADS": "\(threads)", "GRID": "132", "UNIT": "\(unit)", "DEPTH": "\(depth)",
+                "MEET": "\(meet)",
                 "X_UNITS": "\(units)", "BLOCKS": "1",
             ]
         }
-        #expect(shape(6144, 4096).macros == macros(512, depth: 1, meet: 3, units: 0))
+        #expect(shape(6144, 4096).macros == macros(512, depth: 2, meet: 3, units: 0))
         #expect(shape(14336, 4096, parts: 2).macros == macros(512, depth: 3, meet: 7, units: 0))
-        #expect(shape(4096, 14336).macros == macros(512, depth: 3, meet: 2, units: 0))
-        #expect(shape(4096, 14336, rows: 2).macros == macros(256, depth: 3, meet: 2, units: 28))
+        #expect(shape(4096, 14336).macros == macros(512, unit: 256, depth: 3, meet: 2, units: 0))
+        #expect(shape(4096, 14336, rows: 2).macros == macros(256, unit: 256, depth: 3, meet: 2, units: 28))
         #expect(shape(14336, 4096, parts: 2, rows: 8).macros == macros(256, depth: 3, meet: 7, units: 16))
         #expect(shape(4096, 14336, rows: 8).macros == macros(256, depth: 6, meet: 2, units: 16))
         #expect(shape(4096, 14336).sharedBytes == 196_416)

@@ -114,6 +114,12 @@ final class DeviceContext {
             return count * type.element.byteCount <= StagedGemvShape.mostBytes
         }
 
+    /// Whether products of a decode step read packed codes, the output head aside: their blocks hold more than half of a
+    /// processor's registers.
+    private(set) lazy var readsCodes =
+        kind == .decode && plan.steps.contains { $0.op == "int4_gemv" || $0.op == "int8_gemv" }
+        && plan.steps.allSatisfy { $0.op != "gemv" || isOutput($0.results[0]) }
+
     /// Whether a tensor is the first output of the plan.
     func isOutput(_ tensor: Int) -> Bool {
         plan.outputs.first.map { plan.root(of: $0.tensor) == tensor } ?? false

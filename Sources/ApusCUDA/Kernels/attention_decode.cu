@@ -33,12 +33,16 @@
 //   HEAD_DIM              D, a multiple of 8 up to 256
 //   Q_HEADS, KV_HEADS     HQ, HKV
 //   SOFTCAP               1: scores become softcap·tanh(s / softcap), else 0
-//   WARPS                 8; 4, 2 or 1 where shared memory is short
+//   WARPS                 8; 4, 2 or 1 where shared memory is short; 4 with BLOCKS 3 and twice the units where blocks of the
+//                         kernels around leave too few registers for eight, as those of packed codes do: only so do blocks
+//                         start beside theirs (Llama-3.1-8B with 4 bits: 2 µs a layer)
 //   SETS                  16-key sets of a granule, 1 or 2: two share the latency of a softmax, single ones spread few keys evenly.
 //                         Best 2 where rows take up to 128 bytes, or up to 256 and C is above 8192
 //   UNITS                 2…8 units of the ring; best max(2, 12500 / unit bytes), with one set 16700, for C above 8192 25000
 //   CLUSTER               1, 2, 4, 8 or 16 blocks; above 1 for sm_90 and up, 16 only where the function's attribute
 //                         NON_PORTABLE_CLUSTER_SIZE_ALLOWED was set
+//   BLOCKS                blocks that must fit on a multiprocessor (register limit); if not defined, 2 where D·SETS is up to 128 and
+//                         the cache is not FP32, else 1
 //   ROTARY_DIM, QK_NORM   NEWEST only: R, even; 1 if q_norm and k_norm are there
 //   TABLE                 NEWEST only: 1: angles are constant, a row a position, R/2 of them; 0: those of the new token, R
 //
@@ -83,6 +87,10 @@
 #endif
 
 #include "attention_granule.cuh"
+
+#ifndef BLOCKS
+#define BLOCKS (D * SETS <= 128 && !IS_WIDE ? 2 : 1)
+#endif
 
 constexpr int HQ = Q_HEADS, HKV = KV_HEADS, GROUP = HQ / HKV, PARTS = (GROUP + 7) / 8;
 constexpr int HEADS = (GROUP + PARTS - 1) / PARTS;  ///< of a part
@@ -152,7 +160,7 @@ __device__ __forceinline__ int within(int length, int capacity) { return min(max
 #define CLUSTERED
 #endif
 
-extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, D * SETS <= 128 && !IS_WIDE ? 2 : 1) attention_decode(
+extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS, BLOCKS) attention_decode(
 #if NEWEST
     const float *q, const float *k, const float *v, CACHE_T *k_cache, CACHE_T *v_cache, const float *cosines,
     const float *sines, NewestStrides strides, int rope_rows, const float *q_norm, const float *k_norm, float eps,

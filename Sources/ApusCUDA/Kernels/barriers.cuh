@@ -1,7 +1,14 @@
 #pragma once
-// Barriers in shared memory that count threads and bytes, and copies that arrive at them. From sm_90 up.
+// Barriers in shared memory that count threads and bytes, and copies that arrive at them: from sm_90 up.
 
 #include "types.cuh"
+
+/// What is read once: the second cache gives such lines up first.
+__device__ __forceinline__ unsigned long long read_once() {
+    unsigned long long policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
 
 #if __CUDA_ARCH__ >= 900
 __device__ __forceinline__ unsigned shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
@@ -37,13 +44,6 @@ __device__ __forceinline__ bool has_passed(unsigned long long *barrier, int pari
 }
 __device__ __forceinline__ void wait_for(unsigned long long *barrier, int parity) {
     while (!has_passed(barrier, parity)) {}
-}
-
-/// What is read once: the second cache gives such lines up first.
-__device__ __forceinline__ unsigned long long read_once() {
-    unsigned long long policy;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
 }
 
 /// Copies bytes to shared memory behind the threads' backs, to arrive at a barrier; addresses and bytes are multiples of 16.

@@ -18,14 +18,15 @@
 //
 // Macros, beside those of gemv.cuh and quantized.cuh:
 //   HEAD           1: the kernel is quantized_gemv_head
+//   UNIT           inputs that a warp takes at once, of a tile of each half of W: 64 where GP is no multiple of 128, else 128, or
+//                  256 where KP is a multiple of it
 //   DEPTH          units in flight for each warp (GATED: of both halves of W)
 //   MEET           tiles between two meetings
 //   X_UNITS        units of x in shared memory at a time, or 0 for all
 //   BLOCKS         blocks that must fit on a multiprocessor (register limit)
 //
 // Launch: THREADS threads, GRID blocks (1 to ceil(N / 16)); dynamic shared memory at least 48 · ROWS · (U · X / 8 + 4) + THREADS / 32 ·
-//   (DEPTH · S + 64 · ROWS · P · MEET) + 4 · (8 · F · X + NORM_SHARED) bytes: P = GATED ? 2 : 1; U = 64 inputs of a unit if GP is
-//   no multiple of 128, else 256 if BITS is 4, P 1, ROWS 1 or 2 and KP a multiple of 256, else 128; X = X_UNITS or KP / U;
+//   (DEPTH · S + 64 · ROWS · P · MEET) + 4 · (8 · F · X + NORM_SHARED) bytes: P = GATED ? 2 : 1; U = UNIT; X = X_UNITS or KP / U;
 //   F = U / min(GP, U, 128) groups of a unit; S = P · (2 · U · BITS + 16 · F · ((groups > 1 ? sizeof SCALE : 0) + (HAS_ZEROS ? 1 :
 //   0))); NORM_SHARED = max(ROWS, 2) · THREADS / 32.
 //
@@ -34,13 +35,15 @@
 //   256 threads that takes more than L / 2 of shared memory, needed or not)
 //   ROWS 1                                 THREADS 512, units in flight 32 KB of codes a block, from 24 MB of codes on 96 KB
 //   ROWS > 1, or 512 threads' units need more than L / 2          THREADS 256, 48 KB
+//   UNIT 256 where BITS is 4, GATED 0 and KP a multiple of it, for ROWS 2 and from 24 MB of codes on for ROWS 1
 //   DEPTH what that makes for each warp, at most what L / 2 holds, at least 1
 //   MEET all tiles of a block, as far as their sums need no more than L / 7 (ROWS > 1: 2 L / 7)
 //   X_UNITS 0 where x needs at most 120 KB (ROWS > 1: 100 KB) and fits; of the M units that do, the largest multiple of
 //   THREADS / 32 that divides KP / U, if it is no less than M / 3; else as few passes as can be, of equal size
 // The four products of a layer, 4 bits in groups of 128 with FP32 scales, one row: Llama-3.1-8B 35.3 µs, each in a chain of its
 // own (72 % of reading at 4540 GB/s), Qwen2.5-7B 40.4, Llama-3.2-1B 16.2; 8 rows of Llama-3.1-8B 88. A head of 8 bits reads at
-// 97 %. Of the 4.9 µs of 4096 to 4096 features with DEPTH 2, the launch takes 1.3, reading 1.1, bringing x 1.0 and the products
+// 97 %. More bytes in flight than that gain nothing: inputs come the later, the more codes were asked for before them, even where
+// these come through the copy engine. Of the 4.9 µs of 4096 to 4096 features with DEPTH 2, the launch takes 1.3, reading 1.1, bringing x 1.0 and the products
 // 1.3: they are bound by reading the parts of x from shared memory, not by arithmetic.
 #include "mma.cuh"
 #include "quantized_inputs.cuh"

@@ -41,10 +41,14 @@ struct AttentionShape {
         let cluster: Int
         /// Bytes of dynamic shared memory.
         let sharedBytes: Int
+        /// Blocks for which registers must suffice, where that is not the kernel's own choice.
+        var blocks: Int?
         var macros: [String: String] {
-            [
+            var macros = [
                 "WARPS": "\(warps)", "SETS": "\(sets)", "UNITS": "\(units)", "CLUSTER": "\(cluster)",
             ]
+            macros["BLOCKS"] = blocks.map { "\($0)" }
+            return macros
         }
     }
 
@@ -61,7 +65,7 @@ struct AttentionShape {
         let isLong = capacity > Self.longCapacity
         let sets = size * cache.byteCount <= (isLong ? 256 : 128) ? 2 : 1
         let unit = sets * (16 * size * cache.byteCount + (cache == .i8 ? 64 : 0))
-        let units = min(max((isLong ? 25_000 : sets == 2 ? 12_500 : 16_700) / unit, 2), 8)
+        var units = min(max((isLong ? 25_000 : sets == 2 ? 12_500 : 16_700) / unit, 2), 8)
         var warps = 8
         let ownBytes = 20 << 10
         while warps > 1, warps * units * unit + ownBytes > context.device.architecture.sharedBytesPerBlock {
@@ -76,12 +80,17 @@ struct AttentionShape {
             cluster =
                 choices.first { $0 * roundedRows <= room($0, context.nominalProcessorCount) } ?? 1
         }
+        // Products of packed codes leave no room for eight warps. Four with the same keys in shared memory start beside them.
+        var blocks: Int?
+        if context.readsCodes, cluster == 8, sets == 1, warps == 8, units <= 4 {
+            (warps, units, blocks) = (4, 2 * units, 3)
+        }
         let keys = 16 * sets * warps * cluster * (cluster > 2 ? cluster / sets : 1)
         let most = max((capacity + keys - 1) / keys, 1)
         let clusters = min(max(room(cluster, context.processorCount) / (cluster * rows), 1), most)
         return Split(
             count: cluster * clusters, warps: warps, sets: sets, units: units, cluster: cluster,
-            sharedBytes: warps * units * unit)
+            sharedBytes: warps * units * unit, blocks: blocks)
     }
 
     /// The number of sequences that kernels are specialised by: a power of two.

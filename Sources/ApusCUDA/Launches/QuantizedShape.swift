@@ -34,9 +34,9 @@ struct QuantizedGemvShape {
         grid = min(tiles, architecture.nominalProcessorCount)
         let paddedGroup = QuantizedGroups.paddedGroup(matrix.group)
         let padded = QuantizedGroups.paddedInputs(k: k, group: matrix.group)
-        let unit =
-            paddedGroup % 128 != 0
-            ? 64 : bits == 4 && parts == 1 && rows <= 2 && padded % 256 == 0 ? 256 : 128
+        let isSmall = matrix.n * parts * k * bits / 8 < 24_000_000
+        let mayBeLong = bits == 4 && parts == 1 && padded % 256 == 0
+        let unit = paddedGroup % 128 != 0 ? 64 : mayBeLong && (rows == 1 ? !isSmall : rows == 2) ? 256 : 128
         let units = padded / unit
         let groups = unit / min(paddedGroup, unit, 128)
         let codes = parts * 2 * unit * bits
@@ -44,7 +44,6 @@ struct QuantizedGemvShape {
         let slot = codes + parts * 16 * groups * beside
         threads = rows == 1 && 16 * slot <= limit / 2 ? 512 : 256
         let warps = threads / 32
-        let isSmall = matrix.n * parts * k * bits / 8 < 24_000_000
         let inFlight = rows > 1 ? 48 << 10 : isSmall ? 32 << 10 : 96 << 10
         let depth = max(1, min(inFlight / codes, limit / 2 / slot) / warps)
         let tileSums = warps * 64 * rows * parts
@@ -57,7 +56,8 @@ struct QuantizedGemvShape {
         // them side by side, another multiprocessor has none.
         sharedBytes = max(fixed + unitBytes * inputUnits, threads == 512 ? 0 : limit / 2 + 1024)
         macros = [
-            "THREADS": "\(threads)", "GRID": "\(grid)", "DEPTH": "\(depth)", "MEET": "\(meet)",
+            "THREADS": "\(threads)", "GRID": "\(grid)", "UNIT": "\(unit)", "DEPTH": "\(depth)",
+            "MEET": "\(meet)",
             "X_UNITS": inputUnits == units ? "0" : "\(inputUnits)", "BLOCKS": "1",
         ]
     }
