@@ -109,6 +109,9 @@ import Testing
         }
 
         /// Waiting threads leave their cores to those that work: what they all use stays near what the work takes.
+        ///
+        /// A thread that waits for one whose core another process has uses time, too. Such chance only adds, and not always
+        /// as much, while threads that spin where they should leave their cores waste that much in every attempt.
         @Test func moreThreadsThanCoresWasteLittle() throws {
             func time(_ count: Int) throws -> Duration {
                 let pool = try ThreadPool(count: count)
@@ -118,8 +121,15 @@ import Testing
                 return callersProcessorTime() - before + processorTime(pool)
             }
             let cores = Topology.physicalCoreCount()
-            let (one, many) = (try time(1), try time(8 * cores))
-            #expect(many < one * 6 + .milliseconds(100), "1 thread \(one), \(8 * cores) threads \(many)")
+            let one = try time(1)
+            let bound = one * 6 + .milliseconds(100)
+            var many = try time(8 * cores)
+            var attempts = 1
+            while many >= bound, attempts < 10 {
+                many = min(many, try time(8 * cores))
+                attempts += 1
+            }
+            #expect(many < bound, "1 thread \(one), \(8 * cores) threads \(many) at best of \(attempts)")
         }
     #endif
 

@@ -194,6 +194,15 @@ enum PassKind: CaseIterable {
     /// Rows up to which a product is a walk over the weights.
     static let mostDecodeRows = 8
 
+    /// How often sizes must have come again before a graph of the launches pays: prompts of one size are rarely many, and
+    /// capturing one takes as long as some of them gain.
+    var passesBeforeGraph: Int {
+        switch self {
+        case .decode: 1
+        case .prefill: 2
+        }
+    }
+
     /// The plan that computes a plan's results in passes of this kind.
     func fused(_ plan: Plan) -> Plan { draft(plan).plan }
 
@@ -230,6 +239,9 @@ enum PassKind: CaseIterable {
 
     /// The rows that kernels for few rows are made for: a power of two.
     static func rowCount(_ rows: Int) -> Int { rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8 }
+
+    /// The most rows of those that kernels for few rows are made for which are no more than there are.
+    static func fittingRowCount(_ rows: Int) -> Int { rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1 }
 
     static func of(batch: Int, width: Int) -> PassKind {
         width == 1 && batch <= mostDecodeRows ? .decode : .prefill

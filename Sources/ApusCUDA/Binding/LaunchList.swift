@@ -21,6 +21,8 @@ final class LaunchList {
     /// Goes up whenever a launch has changed.
     private(set) var generation = 0
     private var graph: CapturedGraph?
+    /// Passes in a row whose sizes were those of the pass before.
+    private var samePasses = 0
     /// What the engine knows of products on this GPU.
     private let algorithms: StoredAlgorithms?
 
@@ -129,7 +131,7 @@ final class LaunchList {
             switch work {
             case .kernel(let call):
                 let overlaps =
-                    runtime.overlaps && kind == .decode && !(isFirst && prepared.launches.isEmpty)
+                    runtime.overlaps && !(isFirst && prepared.launches.isEmpty)
                     && part.step.mayOverlap && context.plan.mayStartEarly(part.step.step)
                 prepared.launches.append(
                     .kernel(
@@ -177,9 +179,8 @@ final class LaunchList {
 
     /// Puts all launches into a stream: as a graph where the sizes have been the same before.
     func run(_ stream: borrowing CUDAStream) throws(ApusError) {
-        // Where all sizes were the same in the list's last pass, a graph pays.
-        let isFresh = try prepare()
-        if kind == .decode, !isFresh, !runtime.device.driver.isNull {
+        samePasses = try prepare() ? 0 : samePasses + 1
+        if samePasses >= kind.passesBeforeGraph, !runtime.device.driver.isNull {
             if graph == nil {
                 let handle = stream.handle
                 graph = CapturedGraph(

@@ -29,6 +29,10 @@ __device__ __forceinline__ void arrive(unsigned long long *barrier) {
 __device__ __forceinline__ void arrive_for_bytes(unsigned long long *barrier, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_place(barrier)), "r"(bytes) : "memory");
 }
+/// Has this thread's copies so far (cp.async) arrive when they are done: one of the arrivals that the barrier counts.
+__device__ __forceinline__ void arrive_after_copies(unsigned long long *barrier) {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_place(barrier)) : "memory");
+}
 /// Whether the phase of a parity is over; waits for a while.
 __device__ __forceinline__ bool has_passed(unsigned long long *barrier, int parity) {
     int done;

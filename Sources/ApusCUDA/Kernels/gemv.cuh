@@ -207,3 +207,19 @@ __device__ __forceinline__ void publish_best(Best mine, int m, Best *shared, flo
         indices[m * GRID + blockIdx.x] = mine.index;
     }
 }
+
+/// Writes the bests of a block for all rows of x: what the thread met of its output `first + i · step`, of row
+/// (first + i · step) % ROWS, is best[i]. All threads take part.
+template <int COUNT>
+__device__ __forceinline__ void publish_bests(
+    const Best (&best)[COUNT], int first, int step, Best *shared, float *values, int *indices) {
+#pragma unroll
+    for (int m = 0; m < ROWS; m++) {
+        Best found;
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            if ((first + i * step) % ROWS == m) found.meet(best[i].value, best[i].index);
+        }
+        publish_best(found, m, shared, values, indices);
+    }
+}

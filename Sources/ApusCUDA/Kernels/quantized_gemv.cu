@@ -286,18 +286,7 @@ __device__ __forceinline__ void run(
             if constexpr (HEAD) best[i].meet(value, feature_of(o));
         }
     }
-    if constexpr (HEAD) {
-#pragma unroll
-        for (int m = 0; m < ROWS; m++) {
-            Best found;
-#pragma unroll
-            for (int i = 0; i < THREAD_OUTPUTS; i++) {
-                const bool isOfRow = (threadIdx.x + i * THREADS) % ROWS == m;
-                if (isOfRow) found.meet(best[i].value, best[i].index);
-            }
-            publish_best(found, m, (Best *)dynamic, best_values, best_indices);
-        }
-    }
+    if constexpr (HEAD) publish_bests(best, threadIdx.x, THREADS, (Best *)dynamic, best_values, best_indices);
 }
 
 #if HEAD

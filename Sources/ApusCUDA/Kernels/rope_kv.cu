@@ -7,7 +7,8 @@
 //   y[i+R/2] = x[i + R/2]·cos[i] + x[i]·sin[i]
 // Token s of sequence b goes to slot first(b) + s and turns by that position, in a tree by positions[b, s]. Rows of
 // padding (s >= count(b), or position -1) leave the cache alone and get a Q of zeros, so that no garbage goes on.
-// A warp handles a head of a token: sums stay inside it. Bound by memory: each number is read once and written once.
+// A warp handles AT_ONCE heads of a token at a time: their loads are under way together, and sums stay inside it. Bound by
+// memory: each number is read once and written once.
 //
 // Macros
 //   CACHE_T             T, type of the cache: float, half_t, bfloat_t, or signed char for INT8
@@ -43,6 +44,8 @@ constexpr int D = HEAD_DIM, R = ROTARY_DIM, HQ = Q_HEADS, HKV = KV_HEADS, WARPS 
 /// Elements that a lane holds side by side: no such run may straddle the halves of a pair.
 constexpr int RUN = D % 128 == 0 && R / 2 % 4 == 0 ? 4 : D % 2 == 0 && R / 2 % 2 == 0 ? 2 : 1;
 constexpr int RUNS = (D + 32 * RUN - 1) / (32 * RUN);
+/// Heads of a token that a warp reads before it works on them.
+constexpr int AT_ONCE = RUNS == 1 ? 4 : 2, HEADS = HQ + 2 * HKV;
 constexpr bool IS_QUANTIZED = sizeof(CACHE_T) == 1;
 
 template <typename E> __device__ __forceinline__ void store_run(E *p, const float (&x)[RUN]) {
@@ -105,6 +108,39 @@ __device__ __forceinline__ void write_row(
     }
 }
 
+/// What the halves of pairs are multiplied by, of the numbers that a lane holds: 1 and 0 where nothing turns.
+struct Turn {
+    float cosine[RUNS][RUN], sine[RUNS][RUN];
+
+    /// x[i] becomes x[i]·cos − x[i + R/2]·sin and its partner x[i + R/2]·cos + x[i]·sin.
+    __device__ __forceinline__ void apply(float (&x)[RUNS][RUN], int lane) const {
+        float partner[RUNS][RUN];
+#pragma unroll
+        for (int j = 0; j < RUNS; j++) {
+            const int d = (32 * j + lane) * RUN, other = d < R / 2 ? d + R / 2 : d - R / 2;
+#pragma unroll
+            for (int i = 0; i < RUN; i++) {
+                // Run d is run d / RUN / 32 of lane d / RUN % 32.
+                partner[j][i] = 0;
+#pragma unroll
+                for (int from = 0; from < RUNS; from++) {
+                    const float y = __shfl_sync(0xffffffffu, x[from][i], other / RUN % 32);
+                    if (other / RUN / 32 == from && d < R) partner[j][i] = y;
+                }
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < RUNS; j++) {
+#pragma unroll
+            for (int i = 0; i < RUN; i++) {
+                // Rounded after each product, as on processors, so that codes of INT8 caches agree.
+                const float turned = __fmul_rn(partner[j][i], sine[j][i]);
+                x[j][i] = __fadd_rn(__fmul_rn(x[j][i], cosine[j][i]), turned);
+            }
+        }
+    }
+};
+
 extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
     const float *q, const float *k, const float *v, CACHE_T *k_cache, CACHE_T *v_cache, const float *cosines,
     const float *sines, NewestStrides strides, int rope_rows, const float *q_norm, const float *k_norm, float eps,
@@ -113,8 +149,27 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
     wait_for_previous();
     let_next_start();
     const int s = blockIdx.x, b = blockIdx.z, rows = gridDim.x;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, step = gridDim.y * WARPS;
     const long long token = (long long)b * rows + s;
+    float x[AT_ONCE][RUNS][RUN];
+    const auto load = [&](int first) {
+#pragma unroll
+        for (int h = 0; h < AT_ONCE; h++) {
+            const int head = first + h * step;
+            const float *row = head < HQ         ? q + b * strides.q_batch + head * strides.q_head + s * strides.q_row
+                             : head < HQ + HKV ? k + b * strides.k_batch + (head - HQ) * strides.k_head + s * strides.k_row
+                                               : v + b * strides.v_batch + (head - HQ - HKV) * strides.v_head + s * strides.v_row;
+#pragma unroll
+            for (int j = 0; j < RUNS; j++) {
+                const int d = (32 * j + lane) * RUN;
+#pragma unroll
+                for (int i = 0; i < RUN; i++) x[h][j][i] = 0;
+                if (d < D && head < HEADS) load_run(row + d, x[h][j]);
+            }
+        }
+    };
+    // The first heads come while it is found out where they stand.
+    load(blockIdx.y * WARPS + warp);
     const AttentionSpan span = span_of(b, lengths, 1, starts, totals, rows, keys);
     const int slot = span.first + s;
     int position = s < span.count && slot >= 0 ? slot : -1;
@@ -122,7 +177,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
     const bool is_token = position >= 0;
 
     // Turns are the same for all heads of a token.
-    float cosine[RUNS][RUN], sine[RUNS][RUN];
+    Turn turn;
     const int angle = TABLE ? min(max(position, 0), rope_rows - 1) : s;
     const float *cos = cosines + b * strides.rope_batch + angle * strides.rope_row;
     const float *sin = sines + b * strides.rope_batch + angle * strides.rope_row;
@@ -133,43 +188,32 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
         for (int i = 0; i < RUN; i++) {
             const bool turns = is_token && d + i < R;
             const int place = TABLE && d + i >= R / 2 ? d + i - R / 2 : d + i;
-            cosine[j][i] = turns ? cos[place] : 1;
+            turn.cosine[j][i] = turns ? cos[place] : 1;
             // The first half of a pair loses what the second gains.
-            sine[j][i] = turns ? (d + i < R / 2 ? -sin[place] : sin[place]) : 0;
+            turn.sine[j][i] = turns ? (d + i < R / 2 ? -sin[place] : sin[place]) : 0;
         }
     }
 
-    for (int head = blockIdx.y * WARPS + warp; head < HQ + 2 * HKV; head += gridDim.y * WARPS) {
-        const bool is_query = head < HQ, is_value = head >= HQ + HKV;
-        if (!is_token && !is_query) continue;
-        const int kv_head = is_value ? head - HQ - HKV : head - HQ;
-        float x[RUNS][RUN];
+    for (int first = blockIdx.y * WARPS + warp; first < HEADS;) {
 #pragma unroll
-        for (int j = 0; j < RUNS; j++) {
+        for (int h = 0; h < AT_ONCE; h++) {
+            const int head = first + h * step;
+            const bool is_query = head < HQ, is_value = head >= HQ + HKV;
+            if (head >= HEADS || (!is_token && !is_query)) continue;
+            if (!is_token) {
 #pragma unroll
-            for (int i = 0; i < RUN; i++) x[j][i] = 0;
-        }
-        if (is_token) {
-            const float *row = is_query   ? q + b * strides.q_batch + head * strides.q_head + s * strides.q_row
-                               : is_value ? v + b * strides.v_batch + kv_head * strides.v_head + s * strides.v_row
-                                          : k + b * strides.k_batch + kv_head * strides.k_head + s * strides.k_row;
-            float other[RUNS][RUN];
+                for (int j = 0; j < RUNS; j++) {
 #pragma unroll
-            for (int j = 0; j < RUNS; j++) {
-                const int d = (32 * j + lane) * RUN;
-#pragma unroll
-                for (int i = 0; i < RUN; i++) other[j][i] = 0;
-                if (d < D) load_run(row + d, x[j]);
-                if (d < R && !is_value) load_run(row + (d < R / 2 ? d + R / 2 : d - R / 2), other[j]);
-            }
+                    for (int i = 0; i < RUN; i++) x[h][j][i] = 0;
+                }
+            } else if (!is_value) {
 #if QK_NORM
-            if (!is_value) {
                 const float *norm = is_query ? q_norm : k_norm;
                 float sum = 0;
 #pragma unroll
                 for (int j = 0; j < RUNS; j++) {
 #pragma unroll
-                    for (int i = 0; i < RUN; i++) sum += x[j][i] * x[j][i];
+                    for (int i = 0; i < RUN; i++) sum += x[h][j][i] * x[h][j][i];
                 }
                 const float inverse = 1 / sqrtf(warp_sum(sum) / D + eps);
 #pragma unroll
@@ -177,43 +221,34 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) rope_kv(
                     const int d = (32 * j + lane) * RUN;
 #pragma unroll
                     for (int i = 0; i < RUN; i++) {
-                        const int partner = d < R / 2 ? d + i + R / 2 : d + i - R / 2;
-                        if (d < D) x[j][i] *= inverse * norm[d + i];
-                        if (d < R) other[j][i] *= inverse * norm[partner];
+                        if (d < D) x[h][j][i] *= inverse * norm[d + i];
                     }
                 }
-            }
 #endif
-            if (!is_value) {
+                turn.apply(x[h], lane);
+            }
+            if (is_query) {
+                Q_T *y = q_out + (token * HQ + head) * D;
+                if (factor != nullptr) {
 #pragma unroll
-                for (int j = 0; j < RUNS; j++) {
+                    for (int j = 0; j < RUNS; j++) {
 #pragma unroll
-                    for (int i = 0; i < RUN; i++) {
-                        // Rounded after each product, as on processors, so that codes of INT8 caches agree.
-                        const float turned = __fmul_rn(other[j][i], sine[j][i]);
-                        x[j][i] = __fadd_rn(__fmul_rn(x[j][i], cosine[j][i]), turned);
+                        for (int i = 0; i < RUN; i++) x[h][j][i] *= *factor;
                     }
                 }
-            }
-        }
-        if (is_query) {
-            Q_T *y = q_out + (token * HQ + head) * D;
-            if (factor != nullptr) {
 #pragma unroll
                 for (int j = 0; j < RUNS; j++) {
-#pragma unroll
-                    for (int i = 0; i < RUN; i++) x[j][i] *= *factor;
+                    const int d = (32 * j + lane) * RUN;
+                    if (d < D) store_run(y + d, x[h][j]);
                 }
+            } else {
+                const int kv_head = is_value ? head - HQ - HKV : head - HQ;
+                CACHE_T *to = is_value ? v_cache + b * strides.v_cache_batch + kv_head * strides.v_cache_head
+                                       : k_cache + b * strides.k_cache_batch + kv_head * strides.k_cache_head;
+                write_row(to, slot, capacity, x[h], lane);
             }
-#pragma unroll
-            for (int j = 0; j < RUNS; j++) {
-                const int d = (32 * j + lane) * RUN;
-                if (d < D) store_run(y + d, x[j]);
-            }
-        } else {
-            CACHE_T *to = is_value ? v_cache + b * strides.v_cache_batch + kv_head * strides.v_cache_head
-                                   : k_cache + b * strides.k_cache_batch + kv_head * strides.k_cache_head;
-            write_row(to, slot, capacity, x, lane);
         }
+        first += AT_ONCE * step;
+        if (first < HEADS) load(first);
     }
 }

@@ -4,12 +4,20 @@
 #include "barriers.cuh"
 
 /// A matrix in shared memory of rows of 128 bytes whose 16-byte pieces are swizzled: piece p of row r lies at p ^ r % 8.
-/// Eight rows are 1024 bytes, to which the matrix is aligned. `leading`: bytes to the next 64 columns, where N runs along rows.
-__device__ __forceinline__ unsigned long long matrix_at(unsigned address, unsigned leading) {
-    constexpr unsigned long long rows8 = 1024, swizzled128 = 1;
-    return (unsigned long long)((address & 0x3ffff) >> 4) | (unsigned long long)(leading >> 4) << 16 | (rows8 >> 4) << 32 |
-           swizzled128 << 62;
-}
+/// Eight rows are 1024 bytes, to which the matrix is aligned.
+struct Matrix {
+    unsigned low;  ///< Of its description; the high word is the same for all.
+
+    /// - Parameter leading: Bytes to the next 64 columns, where N runs along rows.
+    __device__ __forceinline__ Matrix(unsigned address, unsigned leading)
+        : low((address & 0x3ffff) >> 4 | leading >> 4 << 16) {}
+
+    /// What a product takes, from so many bytes on.
+    __device__ __forceinline__ unsigned long long at(unsigned bytes) const {
+        constexpr unsigned rows8 = 1024 >> 4, swizzled128 = 1u << 30;
+        return (unsigned long long)(rows8 | swizzled128) << 32 | (low + (bytes >> 4));
+    }
+};
 
 /// Registers and shared memory that this warp wrote are seen by products from here on.
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -36,9 +44,9 @@ __device__ __forceinline__ void publish_to_products() { asm volatile("fence.prox
     "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "   \
     "%62, %63}"
 
-/// c[64, 128] = or += a[64, 16]·b[128, 16]^T, both in shared memory with K along rows.
+/// c[64, 128] = or += a[64, 16]·b[128, 16]^T: a in registers, as the pairs of c lie; b in shared memory with K along rows.
 template <typename E>
-__device__ __forceinline__ void multiply_rows(float (&c)[64], unsigned long long a, unsigned long long b, int adds);
+__device__ __forceinline__ void multiply_rows(float (&c)[64], const unsigned (&a)[4], unsigned long long b, int adds);
 /// c[64, N] += a[64, 16]·b[16, N]: a in registers, as the pairs of c lie; b in shared memory with N along rows.
 template <typename E>
 __device__ __forceinline__ void multiply_columns(float (&c)[64], const unsigned (&a)[4], unsigned long long b);
@@ -48,11 +56,11 @@ __device__ __forceinline__ void multiply_columns(float (&c)[32], const unsigned 
 #define PRODUCTS(E, NAME)                                                                                            \
     template <>                                                                                                      \
     __device__ __forceinline__ void multiply_rows<E>(                                                                \
-        float (&c)[64], unsigned long long a, unsigned long long b, int adds) {                                      \
-        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32." NAME   \
-                     "." NAME " " SUMS64 ", %64, %65, p, 1, 1, 0, 0;\n}"                                             \
+        float (&c)[64], const unsigned (&a)[4], unsigned long long b, int adds) {                                    \
+        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32." NAME   \
+                     "." NAME " " SUMS64 ", {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"                               \
                      : SIXTEEN(c, 0), SIXTEEN(c, 16), SIXTEEN(c, 32), SIXTEEN(c, 48)                                 \
-                     : "l"(a), "l"(b), "r"(adds));                                                                   \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(adds));                               \
     }                                                                                                                \
     template <>                                                                                                      \
     __device__ __forceinline__ void multiply_columns<E>(                                                             \

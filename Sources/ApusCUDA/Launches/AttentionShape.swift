@@ -180,7 +180,6 @@ extension AttentionShape {
         let usesHopper =
             capability == (9, 0) && cache != .i8 && (size == 64 || size == 128)
             && operands.rows * group >= Self.manyRows
-            && operands.strides[..<3].allSatisfy { $0 * operands.queryElement.byteCount % 16 == 0 }
         let name = usesHopper ? "attention_prefill_sm90" : "attention_prefill"
         let unit = KernelUnit(
             name,
@@ -195,7 +194,7 @@ extension AttentionShape {
             unit, name,
             grid: .init(kvHeads, (operands.rows * group + rowsOfBlock - 1) / rowsOfBlock, operands.batch),
             block: .init(usesHopper ? 384 : 128),
-            sharedBytes: usesHopper ? 1024 + 1280 * size : 8 * keysOfTile * (size + 8),
+            sharedBytes: usesHopper ? 1024 + (size == 64 ? 2048 : 1536) * size : 8 * keysOfTile * (size + 8),
             [
                 .pointer(operands.q), .pointer(operands.k), .pointer(operands.v), .pointer(operands.out),
                 .words(operands.strides), .pointer(operands.lengths), .int32(operands.lengthStride),

@@ -70,7 +70,8 @@ extension LinearProduct {
     /// The product by cuBLASLt, or by a kernel of Apus where that is missing or does not take the sizes.
     /// - Parameter inputs: Type of x; cuBLASLt wants that of w.
     func work(_ context: DeviceContext, inputs: ElementType) -> DeviceWork {
-        if context.hasProducts, inputs == element, element == .f32 || k % 8 == 0 { return .product(self) }
+        let takesSizes = k > 0 && (element == .f32 || k % 8 == 0)
+        if context.hasProducts, inputs == element, takesSizes { return .product(self) }
         let unit = KernelUnit(
             "linear_rows",
             ["X_TYPE": inputs.kernelType, "W_TYPE": element.kernelType, "Y_TYPE": result.kernelType])

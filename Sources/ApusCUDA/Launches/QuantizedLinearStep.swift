@@ -118,13 +118,26 @@ final class QuantizedLinearStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let rows = context.symbols.value(rowCount)
         guard rows > 0, n > 0 else { return [] }
-        if usesCodes { return [.kernel(fewRows(rows))] }
+        if usesCodes { return fewRows(rows) }
         if usesTiles(rows) { return [.kernel(someRows(rows))] }
         return try manyRows(rows)
     }
 
-    private func fewRows(_ tokens: Int) -> KernelCall {
-        let rows = PassKind.rowCount(tokens)
+    /// The launches for a few rows: one for so many as a kernel is made for, where there is room for its rows behind the last
+    /// token, else several.
+    private func fewRows(_ tokens: Int) -> [DeviceWork] {
+        var work: [DeviceWork] = []
+        var first = 0
+        while first < tokens {
+            let all = PassKind.rowCount(tokens - first)
+            let rows = first + all <= mostRows ? all : PassKind.fittingRowCount(tokens - first)
+            work.append(.kernel(fewRows(from: first, rows, isHead: isHead && rows >= tokens)))
+            first += rows
+        }
+        return work
+    }
+
+    private func fewRows(from first: Int, _ rows: Int, isHead: Bool) -> KernelCall {
         let features = isGated ? n / 2 : n
         let shape = QuantizedGemvShape(
             .init(
@@ -140,10 +153,11 @@ final class QuantizedLinearStep: DeviceStep {
                 "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
             ]) { $1 }
         var arguments: [KernelArgument] = [
-            .pointer(y.pointer), .pointer(x.pointer), .pointer(codes.pointer), .pointer(scales.pointer),
-            .pointer(zeros?.pointer), .pointer(bias?.pointer),
+            .pointer(y.pointer + 4 * first * features), .pointer(x.pointer + 4 * first * k),
+            .pointer(codes.pointer), .pointer(scales.pointer), .pointer(zeros?.pointer),
+            .pointer(bias?.pointer),
         ]
-        if !isHead { arguments.append(.pointer(residual?.pointer)) }
+        if !isHead { arguments.append(.pointer(residual.map { $0.pointer + 4 * first * features })) }
         arguments += [
             .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
             .float(norm == nil ? 0 : Float(step.float("eps"))),

@@ -46,7 +46,8 @@ final class ProductTimer {
     func fastest(
         _ problem: ProductProblem, rows: [Int]
     ) throws(ApusError) -> [(rows: Int, algorithm: apus_blaslt_algorithm)] {
-        guard let most = rows.max() else { return [] }
+        // What has no inputs or features, no library multiplies.
+        guard let most = rows.max(), problem.n > 0, problem.k > 0 else { return [] }
         let operands = try Operands(problem, rows: most, copies: Self.copies(problem), on: device)
         try fill(operands.factors, problem.element)
         try fill(operands.results, problem.result)
