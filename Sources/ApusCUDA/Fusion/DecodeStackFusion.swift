@@ -20,7 +20,7 @@ struct DecodeStack {
     let factors: [Int]
 }
 
-/// The layers of a decode step as one kernel, after ``DecodeFusion``:
+/// The layers of a decode step as one kernel, in plans that ``DecodeFusion`` has fused.
 ///
 ///     gemv(x, w, bias, norm) → attention_plugin or static_attention → gemv(a, w, residual: x) = m
 ///     gemv(m, w, norm, gated) → gemv(h, w, residual: m) = x of the next layer
