@@ -1,48 +1,52 @@
 // decode_stack: all layers of a decode step of one sequence in one launch.
 //
 //   x f32 [HIDDEN] → y f32 [HIDDEN]; a layer is
-//     x += Wo·attention(turn(norm(Wqkv·rms_norm(x) + b)), caches),   x += Wdown·(silu(Wgate·n) · (Wup·n)) with n = rms_norm(x)
+//     x += Wo·attention(turn(norm(Wqkv·rms_norm(x) + b)), caches)
+//     x += Wdown·(silu(Wgate·n) · (Wup·n)) with n = rms_norm(x)
 //
 // A cluster of CLUSTER blocks serves a KV head with its query heads. Its blocks share out the rows of Wqkv that belong to them,
 // the keys, the rows of Wo (of the columns of the cluster's heads), a CLUSTERS-th of the rows of Wgate and Wup, and the rows of
 // Wdown (of the columns that these meet). So q, k, v, the attention and the gated values never leave the cluster: blocks store
-// them into each other's shared memory. Only the sums over all clusters travel through global memory, twice a layer, and
-// each block needs those of its own rows only, which it hands to its cluster. A ring of shared memory is filled with weights and keys in
-// the order of use by a warp of its own, which never waits for results, so memory is busy while results travel.
+// them into each other's shared memory. Only the sums over all clusters travel through global memory, twice a layer, and each
+// block needs those of its own rows only, which it hands to its cluster. A ring of shared memory is filled with weights and keys
+// in the order of use by warps of its own, which never wait for results, so memory is busy while results travel.
 //
-// Bound by memory reads of CLUSTERS·CLUSTER multiprocessors and by the chain of 2 exchanges and 5 stores in a layer.
+// The order of sums does not depend on who comes first, so results are the same from run to run.
+//
+// Bound by the chain of phases within a block, then by what CLUSTERS·CLUSTER multiprocessors can read. Measured on an H200, FP16, at
+// depth 2048, us a layer: Qwen3-0.6B 14.2, Llama-3.2-1B 33.5; see docs/performance.md.
 //
 // Macros
 //   WEIGHT              half_t or bfloat_t: type of weights and caches
 //   LAYERS, HIDDEN, FFN, Q_HEADS, KV_HEADS, HEAD_DIM (64 or 128, turned as a whole)
 //   QKV_BIAS, QK_NORM   1 or 0
-//   TABLE               1: angles are rows of a constant table, half of HEAD_DIM of each; 0: those of the new token, HEAD_DIM of each
+//   TABLE               1: angles are rows of a constant table, half of HEAD_DIM of each; 0: those of the new token, HEAD_DIM
 //   CLUSTERS, CLUSTER   KV_HEADS, and the blocks of each: up to 8
 //   DEPTH               stages of the ring for each warp
 //   LAUNCH_BYTES        dynamic shared memory of the launch, which must be SHARED_BYTES
 //
 // Launch: CLUSTERS·CLUSTER blocks of THREADS threads, all of them resident at once; dynamic shared memory SHARED_BYTES.
 //
-// Arguments: see Layers for weights and caches; cosines, sines, rope_stride and rope_rows (TABLE 1); capacity and strides of the caches between heads,
-// in elements; *lengths + length_offset keys, the new one included, else fault and step (see report) and no attention; exchange, u64
-// [2, CLUSTER, CLUSTERS, HIDDEN / CLUSTER], and epochs, u32 [CLUSTERS·CLUSTER], both zero before the first launch and left to
-// this kernel.
+// Arguments: layers, see Layer; x and y; cosines, sines, rope_stride (elements between rows) and rope_rows of a table; capacity,
+// key_stride and value_stride of the caches between heads, in elements; *lengths + length_offset keys, the new one included: if
+// that is not in 1…capacity, no attention, and a report of `step` if `fault` is not null; norm_eps of the layers' norms, head_eps
+// of those of q and k; scale of scores; exchange, u64 [2, CLUSTER, CLUSTERS, HIDDEN / CLUSTER], and epochs, u32
+// [CLUSTERS·CLUSTER], both zero before the first launch and left to this kernel. y may lie where x or the angles do.
 #include "types.cuh"
 
 #if !defined(WEIGHT) || !defined(LAYERS) || !defined(HIDDEN) || !defined(FFN) || !defined(Q_HEADS) || !defined(KV_HEADS)
 #error "decode_stack needs WEIGHT, LAYERS, HIDDEN, FFN, Q_HEADS, KV_HEADS"
 #endif
-#if !defined(HEAD_DIM) || !defined(QKV_BIAS) || !defined(QK_NORM) || !defined(TABLE) || !defined(CLUSTERS) || !defined(CLUSTER) || !defined(DEPTH)
-#error "decode_stack needs HEAD_DIM, QKV_BIAS, QK_NORM, TABLE, CLUSTERS, CLUSTER, DEPTH"
+#if !defined(HEAD_DIM) || !defined(QKV_BIAS) || !defined(QK_NORM) || !defined(TABLE)
+#error "decode_stack needs HEAD_DIM, QKV_BIAS, QK_NORM, TABLE"
+#endif
+#if !defined(CLUSTERS) || !defined(CLUSTER) || !defined(DEPTH) || !defined(LAUNCH_BYTES)
+#error "decode_stack needs CLUSTERS, CLUSTER, DEPTH, LAUNCH_BYTES"
 #endif
 
 #if __CUDA_ARCH__ >= 900
 #include "stack_attention.cuh"
 #include "stack_exchange.cuh"
-
-#ifndef TRACE
-#define TRACE(n)
-#endif
 
 constexpr int ROWS = HIDDEN / CLUSTER;       ///< of the sums over clusters, of a block
 constexpr int GATES = FFN / CLUSTERS;        ///< of a cluster
@@ -306,21 +310,17 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
 #pragma unroll 1
     for (int l = 0; l < LAYERS; l++) {
         const Layer &layer = layers.at[l];
-        TRACE(0);
         {
             Inputs<QKV> inputs;
             const HeadConstants constants(layer, at);
             x_inbox.wait(X_BYTES);
-            TRACE(1);
             split_inputs(shared, NORMED * norm_factor(shared.squares, norm_eps));
             meet_workers();
             inputs.load((const unsigned *)shared.x, taker.warp);
-            TRACE(2);
             take_product(taker, inputs, shared.sums);
             constants.store(shared);
         }
         meet_workers();
-        TRACE(3);
         share_out<QKV::ROWS>([&](int row) {
             float total = total_of<QKV>(shared.sums, row) * (1 / NORMED);
             if (QKV_BIAS) total += shared.bias[row];
@@ -329,12 +329,10 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
         {
             Queries queries;
             qkv_inbox.wait(QKV_BYTES);
-            TRACE(4);
             prepare_heads(shared, head_eps, scale * log2_e);
             meet_workers();
             queries.load(shared.heads);
             Attended attended;
-            TRACE(5);
             constexpr int STEP = WARPS * CLUSTER * RUN;
             int key = (taker.warp * CLUSTER + at.rank) * RUN;
 #pragma unroll 1
@@ -361,7 +359,6 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
             attended.write(partial);
         }
         meet_workers();
-        TRACE(6);
         share_out<OUTPUTS>([&](int e) {
             const Joined<WARPS> joined(shared.sums, PARTIAL_ROOM, e);
             float *const mine = shared.partials[at.rank];
@@ -372,7 +369,6 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
             }
         });
         partials_inbox.wait(PARTIALS_BYTES);
-        TRACE(7);
         share_out<OUTPUTS>([&](int e) {
             const Joined<CLUSTER> joined(shared.partials[0], PARTIAL, e);
             shared.heads[e] = parts_of(joined.sum > 0 ? __fdividef(joined.value, joined.sum) : 0);
@@ -385,21 +381,17 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
             take_product(taker, inputs, shared.sums);
         }
         meet_workers();
-        TRACE(8);
         residual.exchange<Projection>(shared.sums, 1, exchange, at, ++epoch);
-        TRACE(9);
         residual.hand_out(weights, shared, at.rank);
         {
             Inputs<Up> inputs;
             x_inbox.wait(X_BYTES);
-            TRACE(10);
             split_inputs(shared, NORMED * norm_factor(shared.squares, norm_eps));
             meet_workers();
             inputs.load((const unsigned *)shared.x, taker.warp);
             take_product(taker, inputs, shared.sums);
         }
         meet_workers();
-        TRACE(11);
         share_out<OWN_GATES>([&](int row) {
             const float gate = total_of<Up>(shared.sums, row) * (1 / NORMED);
             const float up = total_of<Up>(shared.sums, OWN_GATES + row) * (1 / NORMED);
@@ -411,14 +403,11 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
         {
             Inputs<Down> inputs;
             gated_inbox.wait(GATED_BYTES);
-            TRACE(12);
             inputs.load(shared.gated, taker.warp);
             take_product(taker, inputs, shared.sums);
         }
         meet_workers();
-        TRACE(13);
         residual.exchange<Down>(shared.sums, 1 / GATED, exchange, at, ++epoch);
-        TRACE(14);
         if (l + 1 < LAYERS) residual.hand_out(weights, shared, at.rank);
     }
     if (at.cluster == 0) {

@@ -9,12 +9,13 @@
 constexpr int D = HEAD_DIM, GROUP = Q_HEADS / KV_HEADS;
 constexpr int RUN = 2048 / D;                   ///< keys of a unit: rows of K, then rows of V
 constexpr int KEY_BYTES = 2 * D;                ///< of a row
-/// Rows of V lie 16 bytes further apart than they are long where tensor cores read them: a column of eight rows then meets all banks.
+/// Rows of V lie 16 bytes further apart than they are long where tensor cores read them: eight rows then meet all banks.
 constexpr bool IS_PADDED = D == 128;
 constexpr int VALUE_PITCH = KEY_BYTES + (IS_PADDED ? 16 : 0), VALUES_AT = RUN * KEY_BYTES;
 static_assert(VALUES_AT + RUN * VALUE_PITCH <= STAGE_BYTES, "a unit fits its stage");
 constexpr int OUTPUTS = GROUP * D;              ///< of the heads of a cluster
-constexpr int PARTIAL = OUTPUTS + 2 * GROUP;    ///< floats of a partial result: values, then of each head the largest score and the sum
+/// Floats of a partial result: values, then of each head the largest score and the sum.
+constexpr int PARTIAL = OUTPUTS + 2 * GROUP;
 constexpr int OWN_COLUMNS = D / 32;             ///< of V, of a lane
 constexpr int VALUE_TILES = D / 16;             ///< of V, of tensor cores
 constexpr int QUERY_COLUMNS = 2 * GROUP, QUERY_TILES = (QUERY_COLUMNS + 7) / 8;
