@@ -240,8 +240,19 @@ enum PassKind: CaseIterable {
     /// The rows that kernels for few rows are made for: a power of two.
     static func rowCount(_ rows: Int) -> Int { rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8 }
 
-    /// The most rows of those that kernels for few rows are made for which are no more than there are.
-    static func fittingRowCount(_ rows: Int) -> Int { rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1 }
+    /// How kernels for few rows, which compute as many as they are made for, share out `count` rows of buffers that end behind
+    /// the first `most`: one launch where there is room for what it computes behind the last row, else several.
+    static func rowRuns(_ count: Int, most: Int) -> [Range<Int>] {
+        var runs: [Range<Int>] = []
+        var first = 0
+        while first < count {
+            let left = count - first
+            let rows = first + rowCount(left) <= most ? rowCount(left) : left >= 4 ? 4 : left >= 2 ? 2 : 1
+            runs.append(first..<(first + rows))
+            first += rows
+        }
+        return runs
+    }
 
     static func of(batch: Int, width: Int) -> PassKind {
         width == 1 && batch <= mostDecodeRows ? .decode : .prefill

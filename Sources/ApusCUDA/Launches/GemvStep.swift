@@ -18,6 +18,7 @@ final class GemvStep: DeviceStep {
     private let isGated: Bool
     private let (n, k): (Int, Int)
     private let rowCount: Size
+    private let mostRows: Int
 
     init(_ step: Plan.Step, _ context: DeviceContext) throws(ApusError) {
         self.context = context
@@ -32,7 +33,8 @@ final class GemvStep: DeviceStep {
         isGated = step.bool("gated")
         n = (w.type.shape[0].constant ?? 0) / (isGated ? 2 : 1)
         k = w.type.shape[1].constant ?? 0
-        rowCount = try context.size(Dimension.product(x.type.shape.dropLast()))
+        let rows = Dimension.product(x.type.shape.dropLast())
+        (rowCount, mostRows) = (try context.size(rows), try context.most(rows))
         super.init(step)
     }
 
@@ -44,7 +46,6 @@ final class GemvStep: DeviceStep {
     private var macros: [String: String] {
         [
             "WEIGHT": w.element.kernelType, "VECTOR": "float", "N": "\(n)", "K": "\(k)",
-            "HEAD": isHead ? "1" : "0",
             "GATED": isGated ? "1" : "0", "HAS_BIAS": bias == nil ? "0" : "1",
             "HAS_RESIDUAL": residual == nil ? "0" : "1",
             "NORM": norm == nil ? "0" : step.string("norm") == "layer_norm" ? "2" : "1",
@@ -59,21 +60,32 @@ final class GemvStep: DeviceStep {
     override func work() throws(ApusError) -> [DeviceWork] {
         let tokens = context.symbols.value(rowCount)
         guard tokens > 0, n > 0 else { return [] }
+        return PassKind.rowRuns(tokens, most: mostRows).map { run in
+            .kernel(call(from: run.lowerBound, run.count, isHead: isHead && run.count >= tokens))
+        }
+    }
+
+    /// The launch for some of the rows.
+    private func call(from first: Int, _ rows: Int, isHead: Bool) -> KernelCall {
         let matrix = GemvShape.Matrix(
             n: n, k: k, elementBytes: w.element.byteCount, parts: isGated ? 2 : 1,
-            rows: PassKind.rowCount(tokens), isHead: isHead, hasNorm: norm != nil)
+            rows: rows, isHead: isHead, hasNorm: norm != nil)
         var macros = macros
+        macros["HEAD"] = isHead ? "1" : "0"
         macros["ROWS"] = "\(matrix.rows)"
+        func call(
+            _ source: String, _ shape: [String: String], _ grid: Int, _ threads: Int, _ sharedBytes: Int
+        ) -> KernelCall {
+            let unit = KernelUnit(source, macros.merging(shape) { $1 })
+            return KernelCall(
+                unit, isHead ? "\(source)_head" : source, grid: .init(grid), block: .init(threads),
+                sharedBytes: sharedBytes, arguments(from: first, isHead: isHead, grid))
+        }
         // From five rows on, tensor cores are faster than FP32 arithmetic on each weight.
-        if matrix.rows > 4, w.element == .f16, k % 32 == 0 {
+        if rows > 4, w.element == .f16, k % 32 == 0 {
             let shape = GemvRowsShape(matrix, processors: context.nominalProcessorCount)
             macros["WEIGHT"] = nil
-            return [
-                .kernel(
-                    call(
-                        "gemv_rows", macros.merging(shape.macros) { $1 }, shape.grid, GemvRowsShape.threads,
-                        shape.sharedBytes))
-            ]
+            return call("gemv_rows", shape.macros, shape.grid, GemvRowsShape.threads, shape.sharedBytes)
         }
         if context.stagesWeights,
             let shape = StagedGemvShape(
@@ -81,29 +93,18 @@ final class GemvStep: DeviceStep {
                 sharedBytes: context.device.architecture.sharedBytesPerBlock)
         {
             macros["HEAD"] = nil
-            return [
-                .kernel(
-                    call(
-                        "gemv_staged", macros.merging(shape.macros) { $1 }, shape.grid, shape.threads,
-                        shape.sharedBytes))
-            ]
+            return call("gemv_staged", shape.macros, shape.grid, shape.threads, shape.sharedBytes)
         }
         let shape = GemvShape(matrix, processors: context.nominalProcessorCount)
-        return [
-            .kernel(
-                call(
-                    "gemv", macros.merging(shape.macros) { $1 }, shape.grid, shape.threads, shape.sharedBytes)
-            )
-        ]
+        return call("gemv", shape.macros, shape.grid, shape.threads, shape.sharedBytes)
     }
 
-    private func call(
-        _ source: String, _ macros: [String: String], _ grid: Int, _ threads: Int, _ sharedBytes: Int
-    ) -> KernelCall {
+    private func arguments(from first: Int, isHead: Bool, _ grid: Int) -> [KernelArgument] {
         var arguments: [KernelArgument] = [
-            .pointer(y.pointer), .pointer(x.pointer), .pointer(w.pointer), .pointer(bias?.pointer),
+            .pointer(y.pointer + 4 * first * n), .pointer(x.pointer + 4 * first * k), .pointer(w.pointer),
+            .pointer(bias?.pointer),
         ]
-        if !isHead { arguments.append(.pointer(residual?.pointer)) }
+        if !isHead { arguments.append(.pointer(residual.map { $0.pointer + 4 * first * n })) }
         arguments += [
             .pointer(norm?.weight.pointer), .pointer(norm?.bias?.pointer),
             .float(norm == nil ? 0 : Float(step.float("eps"))),
@@ -113,9 +114,6 @@ final class GemvStep: DeviceStep {
             context.bestParts = grid
             arguments += [.pointer(best.values), .pointer(best.indices)]
         }
-        return KernelCall(
-            KernelUnit(source, macros), isHead ? "\(source)_head" : source, grid: .init(grid),
-            block: .init(threads),
-            sharedBytes: sharedBytes, arguments)
+        return arguments
     }
 }

@@ -123,18 +123,10 @@ final class QuantizedLinearStep: DeviceStep {
         return try manyRows(rows)
     }
 
-    /// The launches for a few rows: one for so many as a kernel is made for, where there is room for its rows behind the last
-    /// token, else several.
     private func fewRows(_ tokens: Int) -> [DeviceWork] {
-        var work: [DeviceWork] = []
-        var first = 0
-        while first < tokens {
-            let all = PassKind.rowCount(tokens - first)
-            let rows = first + all <= mostRows ? all : PassKind.fittingRowCount(tokens - first)
-            work.append(.kernel(fewRows(from: first, rows, isHead: isHead && rows >= tokens)))
-            first += rows
+        PassKind.rowRuns(tokens, most: mostRows).map { run in
+            .kernel(fewRows(from: run.lowerBound, run.count, isHead: isHead && run.count >= tokens))
         }
-        return work
     }
 
     private func fewRows(from first: Int, _ rows: Int, isHead: Bool) -> KernelCall {
