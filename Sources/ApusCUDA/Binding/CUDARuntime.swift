@@ -47,8 +47,7 @@ final class CUDARuntime: @unchecked Sendable {
     }
 
     private static let stacksLayersByDefault =
-        KernelSources.text("decode_stack.cu") != nil
-        && getenv("APUS_CUDA_STACK").map { String(cString: $0) } != "0"
+        getenv("APUS_CUDA_STACK").map { String(cString: $0) } != "0"
 
     /// Whether cuBLASLt is there; if not, kernels of Apus compute products.
     var hasProducts: Bool {
