@@ -136,7 +136,7 @@ __device__ __forceinline__ void fill(
         if (l == 0) {
             // Only now is the length that of this step, and the row before it in the cache.
             wait_for_previous();
-            keys = load_now(lengths) + length_offset;
+            keys = load_fresh(lengths) + length_offset;
             if (keys > capacity) keys = 0;
             rounds = key_rounds(keys, at.rank);
         }
@@ -292,7 +292,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THR
         residual.x[i] = Residual::row(i) < ROWS ? x[at.rank * ROWS + Residual::row(i)] : 0;
     }
     residual.hand_out(weights, shared, at.rank);
-    int keys = load_now(lengths) + length_offset;
+    int keys = load_fresh(lengths) + length_offset;
     if (keys < 1 || keys > capacity) {
         if (fault != nullptr && blockIdx.x == 0 && threadIdx.x == 0) report(fault, step);
         keys = 0;

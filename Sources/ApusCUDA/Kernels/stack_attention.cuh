@@ -1,9 +1,11 @@
 #pragma once
 // Attention of decode_stack: the query heads of one KV head, its keys dealt to the blocks of a cluster unit by unit.
 //
-// Scores run on tensor cores, queries as columns in two parts (see stack_product.cuh); values are weighted by ordinary
-// multiply-adds, a lane for some columns of all heads, with exact weights. Softmax is online, in FP32.
+// Scores run on tensor cores, queries as columns in two parts (see stack_product.cuh). So do values of heads of 128, whose weights
+// are columns in two parts; values of heads of 64 are weighted by ordinary multiply-adds, a lane for some columns of all heads.
+// Softmax is online, in FP32.
 
+#include "attention.cuh"
 #include "stack_product.cuh"
 
 constexpr int D = HEAD_DIM, GROUP = Q_HEADS / KV_HEADS;
@@ -27,15 +29,6 @@ constexpr int LANE_KEYS = AT_ONCE / HEAD_LANES;
 static_assert(D == 64 || D == 128, "heads of 64 or 128");
 static_assert(!IS_PADDED || GROUP <= 4, "the heads' weights are columns of one product");
 static_assert(GROUP == 1 || GROUP == 2 || GROUP == 4 || GROUP == 8, "lanes share heads evenly");
-
-__device__ __forceinline__ float minus_infinity() { return __int_as_float(0xff800000); }
-/// An integer that an earlier kernel writes; never from a stale line of the first cache.
-__device__ __forceinline__ int load_now(const int *p) {
-    int x;
-    asm volatile("ld.relaxed.gpu.global.s32 %0, [%1];" : "=r"(x) : "l"(p) : "memory");
-    return x;
-}
-constexpr float log2_e = 1.4426950408889634f;
 
 /// Cosines and signed sines of the new token's position, [D] each.
 struct Angles {
@@ -117,7 +110,7 @@ struct Attended {
         const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
         for (int set = 0; set < AT_ONCE / 16; set++) {
-            float c[QUERY_TILES][2][4] = {};  // two, since each multiplication waits for the one before it
+            float c[QUERY_TILES][2][4] = {};
             const int row = 16 * set % RUN + g;
             const char *const at = (16 * set < RUN ? unit : second_unit) + row * KEY_BYTES + 16 * t;
 #pragma unroll
@@ -126,9 +119,7 @@ struct Attended {
                 const uint4 a = *(const uint4 *)(at + 64 * group), b = *(const uint4 *)(at + 64 * group + 8 * KEY_BYTES);
 #pragma unroll
                 for (int tile = 0; tile < QUERY_TILES; tile++) {
-                    const unsigned(&x)[4] = queries.words[tile][i];
-                    multiply(c[tile][0], a.x, b.x, a.y, b.y, x[0], x[1]);
-                    multiply(c[tile][1], a.z, b.z, a.w, b.w, x[2], x[3]);
+                    multiply_rows(c[tile], a, b, queries.words[tile][i]);
                 }
             }
 #pragma unroll
@@ -199,7 +190,7 @@ struct Attended {
                              : "r"(at + 32 * tile)
                              : "memory");
                 float(&c)[4] = *(float(*)[4])(values + 4 * tile);
-                multiply(c, a[0], a[2], a[1], a[3], p[0], p[1]);
+                multiply<WEIGHT>(c, {a[0], a[2], a[1], a[3]}, p[0], p[1]);
             }
         }
     }

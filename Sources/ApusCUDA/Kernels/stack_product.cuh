@@ -1,29 +1,19 @@
 #pragma once
-// Products of decode_stack on tensor cores: 16 rows of W by one vector x, exact to about 2^-22 of the largest part.
+// Products of decode_stack on tensor cores: 16 rows of W by one vector x, exact to about 2^-22 of the largest part,
+// with bfloat16 2^-17.
 //
 // x enters as a sum of two numbers of W's type in columns of their own: the first is x rounded, the second what that leaves, for
 // halves 2^11 times as large, so that it does not vanish. In shared memory they lie together in a word. Columns of W may come in any
 // order if those of x have the same: a lane's 16 bytes are eight neighbours. Even and odd rows take two groups of 32 columns in
 // opposite order, so that the lanes of a read meet all banks of shared memory, and have columns of x of their own for that.
 
+#include "mma.cuh"
 #include "stack_ring.cuh"
 
 template <typename T> constexpr bool is_half = false;
 template <> constexpr bool is_half<half_t> = true;
 constexpr bool IS_HALF = is_half<WEIGHT>;
 constexpr float LOW = IS_HALF ? 1.0f / 2048 : 1.0f;  ///< what the second part counts
-
-__device__ __forceinline__ void multiply(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
-    if constexpr (IS_HALF) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-    } else {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-    }
-}
 
 /// Both parts of a number, the first in the low half.
 __device__ __forceinline__ unsigned parts_of(float x) {
@@ -36,6 +26,13 @@ __device__ __forceinline__ void load_parts(const unsigned *x, int split, unsigne
     const unsigned halves = split == 0 ? 0x5410 : 0x7632;
     words[0] = __byte_perm(a.x, a.y, halves), words[1] = __byte_perm(a.z, a.w, halves);
     words[2] = __byte_perm(b.x, b.y, halves), words[3] = __byte_perm(b.z, b.w, halves);
+}
+
+/// Adds the products of 32 columns to two sums, since each multiplication waits for the one before it: of `low` and `high`, 16
+/// bytes of a lane's row and of that eight rows further, with parts of x.
+__device__ __forceinline__ void multiply_rows(float (&c)[2][4], const uint4 &low, const uint4 &high, const unsigned (&x)[4]) {
+    multiply<WEIGHT>(c[0], {low.x, high.x, low.y, high.y}, x[0], x[1]);
+    multiply<WEIGHT>(c[1], {low.z, high.z, low.w, high.w}, x[2], x[3]);
 }
 
 /// The inputs of a product, those of the chunks that a warp meets, in registers. Lane 4g + t has part g % 2 of columns 8t to 8t + 7 of
@@ -67,7 +64,7 @@ template <typename C> __device__ __forceinline__ void take_product(Taker &taker,
         const int unit = round * WARPS + taker.warp;
         const char *const at = taker.take() + g * C::ROW_BYTES + 16 * t;
         if (unit < C::UNITS) {
-            float c[2][4] = {};  // two, since each multiplication waits for the one before it
+            float c[2][4] = {};
 #pragma unroll
             for (int own = 0; own < C::OWN; own++) {
                 if (C::OWN > 1 && own != round % C::OWN) continue;
@@ -76,9 +73,7 @@ template <typename C> __device__ __forceinline__ void take_product(Taker &taker,
                     const int group = i == GROUPS - 1 && GROUPS % 2 == 1 ? i : i ^ (g & 1);
                     const uint4 a = *(const uint4 *)(at + 64 * group);
                     const uint4 b = *(const uint4 *)(at + 64 * group + 8 * C::ROW_BYTES);
-                    const unsigned(&x)[4] = inputs.words[own][i];
-                    multiply(c[0], a.x, b.x, a.y, b.y, x[0], x[1]);
-                    multiply(c[1], a.z, b.z, a.w, b.w, x[2], x[3]);
+                    multiply_rows(c, a, b, inputs.words[own][i]);
                 }
             }
             float sum[2];
