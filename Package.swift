@@ -57,13 +57,17 @@ let package = Package(
             dependencies: ["Apus", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             resources: [.embedInCode("Resources/compare_transformers.py")],
             swiftSettings: settings),
+        // Seeded numbers for tests.
+        .target(name: "TestNumbers", path: "Tests/TestNumbers", swiftSettings: settings),
         // Small graphs that backends are tested on.
         .target(
-            name: "GraphCases", dependencies: ["ApusGraph", "ApusSupport"], path: "Tests/GraphCases",
+            name: "GraphCases", dependencies: ["ApusGraph", "ApusSupport", "TestNumbers"],
+            path: "Tests/GraphCases",
             swiftSettings: settings),
         // What attention plugins are asked for, and attention in double precision.
         .target(
-            name: "AttentionCases", dependencies: ["ApusGraph", "ApusSupport"], path: "Tests/AttentionCases",
+            name: "AttentionCases", dependencies: ["ApusGraph", "ApusSupport", "TestNumbers"],
+            path: "Tests/AttentionCases",
             swiftSettings: settings),
         // Compares what a GPU computes with the reference; for machines with a GPU, which need no Swift.
         .executableTarget(
@@ -110,32 +114,38 @@ let package = Package(
             name: "ApusEngineTests",
             dependencies: [
                 "Apus", "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusSupport",
+                "TestNumbers",
             ],
             swiftSettings: settings),
         .testTarget(
             name: "ApusFrontendTests",
-            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport"],
+            dependencies: ["ApusFrontend", "ApusReference", "ApusGraph", "ApusSupport", "TestNumbers"],
             swiftSettings: settings),
         .testTarget(
             name: "ApusGraphTests", dependencies: ["ApusGraph", "ApusSupport"], swiftSettings: settings),
         .testTarget(
             name: "ApusPassesTests",
-            dependencies: ["ApusFrontend", "ApusGraph", "ApusPasses", "ApusReference", "ApusSupport"],
+            dependencies: [
+                "ApusFrontend", "ApusGraph", "ApusPasses", "ApusReference", "ApusSupport", "TestNumbers",
+            ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
-            name: "ApusReferenceTests", dependencies: ["ApusReference", "ApusGraph", "ApusSupport"],
+            name: "ApusReferenceTests",
+            dependencies: ["ApusReference", "ApusGraph", "ApusSupport", "TestNumbers"],
             swiftSettings: settings),
         .testTarget(
             name: "ApusRuntimeTests",
             dependencies: ["ApusRuntime", "ApusEngine", "ApusGraph", "ApusSupport", "CAllocationCounter"],
             swiftSettings: settings),
         .testTarget(
-            name: "ApusSupportTests", dependencies: ["ApusSupport"], swiftSettings: settings),
-        .testTarget(name: "ApusTests", dependencies: ["Apus", "GraphCases"], swiftSettings: settings),
+            name: "ApusSupportTests", dependencies: ["ApusSupport", "TestNumbers"], swiftSettings: settings),
         .testTarget(
-            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport"],
+            name: "ApusTests", dependencies: ["Apus", "GraphCases", "TestNumbers"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusTokenizerTests", dependencies: ["ApusTokenizer", "ApusSupport", "TestNumbers"],
             exclude: ["Fixtures"], swiftSettings: settings),
-        .testTarget(name: "CApusCPUTests", dependencies: ["CApusCPU"], swiftSettings: settings),
+        .testTarget(
+            name: "CApusCPUTests", dependencies: ["CApusCPU", "TestNumbers"], swiftSettings: settings),
         .testTarget(
             name: "ParityTests",
             dependencies: [

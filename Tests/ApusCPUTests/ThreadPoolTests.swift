@@ -99,10 +99,15 @@ import Testing
             let job = Steps(pool, count: 100, work: 1000)
             pool.run(job)
             #expect(processorTime(pool) > .zero)
-            usleep(20_000)
-            let before = processorTime(pool)
-            usleep(200_000)
-            #expect(processorTime(pool) - before < .milliseconds(1))
+            // On a busy machine a thread may come to its rest late; one that spins never does.
+            var used = Duration.seconds(1)
+            for _ in 0..<10 where used >= .milliseconds(1) {
+                usleep(20_000)
+                let before = processorTime(pool)
+                usleep(200_000)
+                used = processorTime(pool) - before
+            }
+            #expect(used < .milliseconds(1))
             // They wake up again.
             pool.run(job)
             #expect(job.done.allSatisfy { $0.value.load(ordering: .relaxed) == 200 })
@@ -110,8 +115,9 @@ import Testing
 
         /// Waiting threads leave their cores to those that work: what they all use stays near what the work takes.
         ///
-        /// A thread that waits for one whose core another process has uses time, too. Such chance only adds, and not always
-        /// as much, while threads that spin where they should leave their cores waste that much in every attempt.
+        /// Measured on two cores: 28 ms for one thread, 37 ms for 16. A thread that waits for one whose core another process
+        /// has uses time, too: up to 270 ms beside other tests. Threads that spin where they should leave their cores wait
+        /// for the end of a time slice at every barrier, and use more than 15 seconds.
         @Test func moreThreadsThanCoresWasteLittle() throws {
             func time(_ count: Int) throws -> Duration {
                 let pool = try ThreadPool(count: count)
@@ -122,14 +128,11 @@ import Testing
             }
             let cores = Topology.physicalCoreCount()
             let one = try time(1)
-            let bound = one * 6 + .milliseconds(100)
-            var many = try time(8 * cores)
-            var attempts = 1
-            while many >= bound, attempts < 10 {
-                many = min(many, try time(8 * cores))
-                attempts += 1
-            }
-            #expect(many < bound, "1 thread \(one), \(8 * cores) threads \(many) at best of \(attempts)")
+            let bound = one * 20 + .seconds(1)
+            let many = try (0..<3).map { _ in try time(8 * cores) }
+            #expect(
+                many.contains { $0 < bound },
+                "1 thread \(one), \(8 * cores) threads \(many), expected \(bound)")
         }
     #endif
 

@@ -2,6 +2,7 @@ import Apus
 import ApusGraph
 import ApusSupport
 import Foundation
+import TestNumbers
 import Testing
 
 @testable import ApusEngine
@@ -126,7 +127,7 @@ import Testing
     }
 
     static func checkRandomPlans(of parts: Parts, seed: Int) throws {
-        var random = SplitMix(state: UInt64(seed))
+        var random = Numbers(seed: UInt64(seed))
         let pattern = try NSRegularExpression(
             pattern:
                 #"[0-9]+|f32|i64|\b[BSCP]\b|"(weight|input|activation|alias)"|null|true|\[[0-9,]*\]|"(panels|codes4.panel16|codes8.panel16|groups.panel16)"|u8|f16"#

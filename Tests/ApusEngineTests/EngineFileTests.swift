@@ -4,6 +4,7 @@ import ApusFrontend
 import ApusGraph
 import ApusSupport
 import Foundation
+import TestNumbers
 import Testing
 
 @testable import ApusEngine
@@ -170,7 +171,7 @@ import Testing
         let file = try Sample.file()
         let header = try EngineFile(path: file.path).header
         let bytes = try file.bytes()
-        var random = SplitMix(state: 1)
+        var random = Numbers(seed: 1)
         var places = (0..<header.byteCount).map { ($0, Int.random(in: 0..<8, using: &random)) }
         for section in header.sections {
             for _ in 0..<Fuzz.rounds(200) {
@@ -197,7 +198,7 @@ import Testing
     @Test func anyTruncationIsFound() throws {
         let file = try Sample.file()
         let bytes = try file.bytes()
-        var random = SplitMix(state: 2)
+        var random = Numbers(seed: 2)
         var lengths = Array(0..<600) + (0..<100).map { _ in Int.random(in: 0..<bytes.count, using: &random) }
         lengths.sort(by: >)
         for length in lengths {

@@ -1,6 +1,7 @@
 import Apus
 import ApusSupport
 import Synchronization
+import TestNumbers
 import Testing
 
 @testable import ApusEngine
@@ -90,7 +91,7 @@ import Testing
     }
 
     @Test func damagedBytesNeverEndTheProcess() throws {
-        var random = SplitMix(state: 3)
+        var random = Numbers(seed: 3)
         for section in Self.store.sections {
             for _ in 0..<Fuzz.rounds(500) {
                 var bytes = section.bytes

@@ -4,6 +4,7 @@ import ApusEngine
 import ApusFrontend
 import ApusGraph
 import ApusSupport
+import TestNumbers
 import Testing
 
 @Suite struct RefitTests {
@@ -104,7 +105,7 @@ import Testing
         let words: [[UInt8]] = ["0", "9", "-1", "4611686018427387904", "f16", "cat", "1.5", ""].map {
             Array($0.utf8)
         }
-        var generator = SplitMix(state: 3)
+        var generator = Numbers(seed: 3)
         for _ in 0..<Fuzz.rounds(300) {
             var text = good
             let at = digits[.random(in: 0..<digits.count, using: &generator)]

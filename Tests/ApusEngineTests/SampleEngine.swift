@@ -84,23 +84,3 @@ final class TemporaryFile {
         try handle.close()
     }
 }
-
-/// How long a test with random damage goes on: `APUS_FUZZ=100` makes it a hundred times as long.
-enum Fuzz {
-    static func rounds(_ count: Int) -> Int {
-        count * (ProcessInfo.processInfo.environment["APUS_FUZZ"].flatMap(Int.init) ?? 1)
-    }
-}
-
-/// A seeded sequence of numbers.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-}

@@ -1,6 +1,7 @@
 import ApusFrontend
 import ApusGraph
 import ApusSupport
+import TestNumbers
 import Testing
 
 @Suite struct ConfigTests {
@@ -148,7 +149,7 @@ import Testing
             (Self.qwen
                 + #","rope_scaling":{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4}"#
                 + #","eos_token_id":[1,2],"torch_dtype":"float16","layer_types":["full_attention"]"#).utf8)
-        var random = SeededRandom(state: 11)
+        var random = Numbers(seed: 11)
         let pool = Array(#"0123456789[]{}",:-.enulltrf"#.utf8)
         var refused = 0
         for _ in 0..<300 {

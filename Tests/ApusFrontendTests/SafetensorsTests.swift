@@ -1,6 +1,7 @@
 import ApusFrontend
 import ApusGraph
 import ApusSupport
+import TestNumbers
 import Testing
 
 @Suite struct SafetensorsTests {
@@ -101,7 +102,7 @@ import Testing
         let header = Array(
             #"{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[4],"data_offsets":[8,16]}}"#
                 .utf8)
-        var random = SeededRandom(state: 7)
+        var random = Numbers(seed: 7)
         var accepted = 0
         for _ in 0..<400 {
             var bytes = safetensors(String(decoding: header, as: UTF8.self), data: 16)
@@ -152,18 +153,5 @@ import Testing
         try folder.write("pytorch_model.bin", "x")
         let pickled = #expect(throws: ApusError.self) { try Checkpoint(folder: folder.path) }
         #expect(pickled?.code == .unsupported)
-    }
-}
-
-/// A seeded generator.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
     }
 }

@@ -2,6 +2,7 @@ import ApusGraph
 import ApusPasses
 import ApusReference
 import ApusSupport
+import TestNumbers
 import Testing
 
 /// Tries to fool the classifier: what comes out must be what the mask is, whatever it is made of.
@@ -261,7 +262,7 @@ import Testing
     /// Random combinations of conditions on the distance: whatever comes out is what brute force finds.
     @Test(arguments: 0..<60)
     func randomDistances(seed: Int) throws {
-        var random = TestRandom(UInt64(seed) &* 0x9E37_79B9 &+ 7)
+        var random = Numbers(seed: UInt64(seed))
         func condition(_ depth: Int) -> Condition {
             switch depth == 0 ? 0 : random.below(5) {
             case 0, 1:
@@ -361,17 +362,5 @@ private struct StoredMask: WeightSource {
         defer { copy.deallocate() }
         copy.copyBytes(from: entries)
         try body(UnsafeRawBufferPointer(copy))
-    }
-}
-
-/// Random numbers that are the same on every run.
-struct TestRandom {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func below(_ limit: Int) -> Int {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return Int((state >> 33) % UInt64(limit))
     }
 }

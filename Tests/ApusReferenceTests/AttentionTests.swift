@@ -1,5 +1,6 @@
 import ApusGraph
 import ApusReference
+import TestNumbers
 import Testing
 
 @Suite struct AttentionTests {
@@ -54,7 +55,7 @@ struct PluginCase {
         let table = try apply(
             "rope_table", [f32([rotary / 2], (0..<rotary / 2).map { 1 / Float($0 + 1) })],
             attributes: "positions = \(capacity)", shape: [1, capacity, rotary])
-        let norm = hasNorm ? f32([size], noise(size, seed: 99)) : nil
+        let norm = hasNorm ? f32([size], Numbers.array(size, seed: 99)) : nil
         let results = try apply(
             "attention_plugin",
             [
@@ -76,7 +77,7 @@ struct PluginCase {
         return Tensor(element, shape, floats: Array(repeating: .nan, count: shape.reduce(1, *)))
     }
 
-    func tokens(_ count: Int, seed: UInt64) -> [Float] { noise(count * width, seed: seed) }
+    func tokens(_ count: Int, seed: UInt64) -> [Float] { Numbers.array(count * width, seed: seed) }
 }
 
 @Suite struct AttentionPluginTests {

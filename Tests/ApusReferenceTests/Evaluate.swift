@@ -54,14 +54,3 @@ func f32(_ shape: [Int], _ values: [Float]) -> Tensor { Tensor(.f32, shape, floa
 func near(_ a: [Float], _ b: [Float], _ tolerance: Float = 1e-6) -> Bool {
     a.count == b.count && zip(a, b).allSatisfy { abs($0 - $1) <= tolerance }
 }
-
-/// Numbers between -1 and 1 that depend only on the seed.
-func noise(_ count: Int, seed: UInt64) -> [Float] {
-    var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-    return (0..<count).map { _ in
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return Float(Int32(truncatingIfNeeded: state >> 32)) * 0x1p-31
-    }
-}

@@ -1,4 +1,5 @@
 import ApusSupport
+import TestNumbers
 import Testing
 
 @Suite struct JSONTests {
@@ -120,7 +121,7 @@ import Testing
         let seedText =
             #"{"a":[1,-2.5e3,true,null,"x\u00e9\ud83d\ude00\n"],"ключ":{"c":{"d":[[],{}]}},"n":[NaN,-Infinity]}"#
         let original = Array(seedText.utf8)
-        var random = SplitMix(state: 7)
+        var random = Numbers(seed: 7)
         var accepted = 0
         for _ in 0..<20_000 {
             var bytes = original
@@ -140,18 +141,5 @@ import Testing
             #expect(throws: Never.self) { try JSON.parse(Array(text.utf8), source: "written") }
         }
         #expect(accepted > 100)
-    }
-}
-
-/// A small seeded generator, so that a failure can be run again.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

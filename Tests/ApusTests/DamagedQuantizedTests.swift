@@ -1,4 +1,5 @@
 import Foundation
+import TestNumbers
 import Testing
 
 @testable import Apus
@@ -237,9 +238,7 @@ import Testing
     func randomDamageNeverCrashes(name: String) throws {
         var generator = SeededGenerator(seed: name.utf8.reduce(11) { $0 &* 31 &+ UInt64($1) })
         var refused = 0
-        // `APUS_FUZZ=100` makes it a hundred times as long.
-        let factor = ProcessInfo.processInfo.environment["APUS_FUZZ"].flatMap(Int.init) ?? 1
-        for round in 0..<40 * factor {
+        for round in 0..<Fuzz.rounds(40) {
             let checkpoint = try EditedCheckpoint(name)
             for _ in 0..<Int.random(in: 1...2, using: &generator) {
                 switch Int.random(in: 0..<4, using: &generator) {

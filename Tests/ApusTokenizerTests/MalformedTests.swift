@@ -1,4 +1,5 @@
 import ApusSupport
+import TestNumbers
 import Testing
 
 @testable import ApusTokenizer
@@ -105,7 +106,7 @@ import Testing
         let original = try readBytes(fixture(name) + "/tokenizer.json")
         // Everything but the vocabulary and the merges, where most of the bytes are.
         let model = try #require(original.indices.first { original[$0...].starts(with: "\"vocab\"".utf8) })
-        var random = SplitMix(state: 3)
+        var random = Numbers(seed: 3)
         var loaded = 0
         for _ in 0..<40 {
             var bytes = original

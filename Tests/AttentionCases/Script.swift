@@ -1,4 +1,5 @@
 package import ApusGraph
+import TestNumbers
 
 #if canImport(Glibc)
     import Glibc

@@ -1,4 +1,5 @@
 import CApusCPU
+import TestNumbers
 import Testing
 
 #if canImport(Glibc)

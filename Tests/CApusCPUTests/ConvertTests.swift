@@ -1,4 +1,5 @@
 import CApusCPU
+import TestNumbers
 import Testing
 
 @Suite struct ConvertTests {

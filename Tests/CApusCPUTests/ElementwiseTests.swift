@@ -1,4 +1,5 @@
 import CApusCPU
+import TestNumbers
 import Testing
 
 #if canImport(Glibc)
@@ -69,10 +70,10 @@ import Testing
         let x = (-400...400).map { Float($0) / 50 }
         var y = x
         table.unary(APUS_GELU_ERF, x, &y, x.count)
-        #expect(
-            zip(x, y).allSatisfy {
-                abs(Double($1) - Double($0) / 2 * (1 + erf(Double($0) / 2.0.squareRoot()))) < 5e-7
-            })
+        for (x, y) in zip(x.map { Double($0) }, y) {
+            let want: Double = x / 2 * (1 + erf(x / 2.0.squareRoot()))
+            #expect(abs(Double(y) - want) < 5e-7)
+        }
         table.unary(APUS_GELU_TANH, x, &y, x.count)
         for (x, y) in zip(x.map { Double($0) }, y) {
             let want = x / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))

@@ -1,4 +1,5 @@
 import CApusCPU
+import TestNumbers
 
 /// Seeded inputs of a product with plain weights, and the product in double precision.
 struct LinearData {

@@ -1,4 +1,5 @@
 import CApusCPU
+import TestNumbers
 import Testing
 
 /// Shape and form of one product with quantised weights.

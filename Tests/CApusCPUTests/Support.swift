@@ -22,26 +22,6 @@ extension apus_dtype: @retroactive CustomTestStringConvertible {
     public var testDescription: String { ["f32", "f16", "bf16", "i8"][Int(rawValue)] }
 }
 
-/// Repeatable numbers (SplitMix64).
-struct Numbers {
-    var state: UInt64
-
-    init(seed: UInt64 = 1) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    /// A number in -1...1.
-    mutating func unit() -> Float { Float(next() >> 40) / Float(1 << 23) - 1 }
-
-    mutating func array(_ count: Int, scale: Float = 1) -> [Float] { (0..<count).map { _ in unit() * scale } }
-}
-
 /// An array as a kernel sees it: the bytes of its dtype, and the numbers those bytes stand for.
 struct Packed {
     let dtype: apus_dtype

@@ -1,5 +1,6 @@
 package import ApusGraph
 package import ApusSupport
+import TestNumbers
 
 /// A small graph as text, with the sizes and inputs that a backend is tested on.
 package struct GraphCase: Sendable {
@@ -67,7 +68,7 @@ package struct GraphCase: Sendable {
                 shape.append(size)
             }
             let count = shape.reduce(1, *)
-            let noise = Self.noise(count, seed: UInt64(1000 * first + place + 1))
+            let noise = Numbers.array(count, seed: UInt64(1000 * first + place + 1))
             if let given = values[name] {
                 inputs[name] = Tensor(type.element, shape, ints: (0..<count).map { given[$0 % given.count] })
             } else if type.element.isFloat {
@@ -92,17 +93,6 @@ package struct GraphCase: Sendable {
             if pair.0 == pair.1 || (pair.0.isNaN && pair.1.isNaN) { return worst }
             let error = abs(Double(pair.0) - Double(pair.1)) / largest
             return error.isNaN ? .infinity : max(worst, error)
-        }
-    }
-
-    /// Numbers between -1 and 1 that depend only on the seed.
-    package static func noise(_ count: Int, seed: UInt64) -> [Float] {
-        var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-        return (0..<count).map { _ in
-            state ^= state << 13
-            state ^= state >> 7
-            state ^= state << 17
-            return Float(Int32(truncatingIfNeeded: state >> 32)) * 0x1p-31
         }
     }
 }

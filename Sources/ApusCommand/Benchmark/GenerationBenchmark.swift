@@ -83,7 +83,7 @@ final class GenerationBenchmark {
 
     /// Seeded ids below the vocabulary's size, [batch][count].
     static func randomIDs(batch: Int, count: Int, vocabularySize: Int, seed: UInt64) -> [[Int32]] {
-        var generator = SplitMix64(state: seed)
+        var generator = SeededGenerator(seed: seed)
         return (0..<batch).map { _ in
             (0..<count).map { _ in Int32.random(in: 0..<Int32(max(vocabularySize, 1)), using: &generator) }
         }
@@ -209,19 +209,5 @@ final class GenerationBenchmark {
             start = end
         }
         return best
-    }
-}
-
-/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix64: RandomNumberGenerator {
-    /// The seed, then the state.
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,18 +1,11 @@
 import ApusSupport
+import TestNumbers
 import Testing
 
 @testable import ApusFrontend
 
 /// No bytes make the reader crash, hang or ask for much memory: they are imported or refused.
 @Suite struct ImportFuzzTests {
-    private struct Numbers: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return state ^ state >> 29
-        }
-    }
-
     private func program() -> TestProgram {
         let x = ("self", #"{"as_tensor": {"name": "x"}}"#)
         var program = TestProgram()
@@ -51,7 +44,7 @@ import Testing
     @Test func flippedBytesOfTheArchive() throws {
         let folder = try TemporaryFolder()
         let bytes = program().bytes()
-        var numbers = Numbers(state: 1)
+        var numbers = Numbers(seed: 1)
         // The directory stands at the end: half of the flips hit it.
         let directory = bytes.count - 700
         for round in 0..<3000 {
@@ -82,7 +75,7 @@ import Testing
         let folder = try TemporaryFolder()
         let template = program()
         let json = Array(template.json.utf8)
-        var numbers = Numbers(state: 2)
+        var numbers = Numbers(seed: 2)
         let tokens = [
             "-1", "0", "99999999999", "null", "\"x\"", "[]", "{}", "S", "as_int", "as_none", "aten",
             "9223372036854775807", "-9223372036854775808",
@@ -110,7 +103,7 @@ import Testing
         let folder = try TemporaryFolder()
         let path = try #require(ProgramFixture.all.first { $0.testDescription.hasPrefix("gpt2/raw") }).path
         let bytes = try MappedFile(path: path).withBytes { Array($0) }
-        var numbers = Numbers(state: 3)
+        var numbers = Numbers(seed: 3)
         for _ in 0..<150 {
             var copy = bytes
             let place = Int.random(in: bytes.count - 5000..<bytes.count, using: &numbers)
