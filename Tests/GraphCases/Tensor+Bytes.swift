@@ -4,14 +4,11 @@ import ApusSupport
 extension Tensor {
     /// Writes the elements to memory, as elements of a type of the same kind.
     package func write(as element: ElementType, to pointer: UnsafeMutableRawPointer) {
-        for (index, value) in floats.enumerated() {
-            switch element {
-            case .f16:
-                pointer.storeBytes(of: Half(value).bits, toByteOffset: index * 2, as: UInt16.self)
-            case .bf16:
-                pointer.storeBytes(of: BFloat16(value).bits, toByteOffset: index * 2, as: UInt16.self)
-            default: pointer.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
-            }
+        let target = { (count: Int) in UnsafeMutableRawBufferPointer(start: pointer, count: count) }
+        switch element {
+        case .f16: floats.map { Half($0).bits }.withUnsafeBytes { target($0.count).copyMemory(from: $0) }
+        case .bf16: floats.map { BFloat16($0).bits }.withUnsafeBytes { target($0.count).copyMemory(from: $0) }
+        default: floats.withUnsafeBytes { target($0.count).copyMemory(from: $0) }
         }
         for (index, value) in ints.enumerated() {
             switch element {
@@ -41,8 +38,8 @@ extension Tensor {
         func byte(_ index: Int) -> UInt8 { pointer.load(fromByteOffset: index, as: UInt8.self) }
         switch element {
         case .f32:
-            self.init(
-                element, shape, floats: places.map { pointer.load(fromByteOffset: $0 * 4, as: Float.self) })
+            let floats = UnsafeRawBufferPointer(start: pointer, count: places.count * 4)
+            self.init(element, shape, floats: Array(floats.bindMemory(to: Float.self)))
         case .f16: self.init(element, shape, floats: places.map { Half(bits: half($0)).float })
         case .bf16: self.init(element, shape, floats: places.map { BFloat16(bits: half($0)).float })
         case .i64:
