@@ -79,6 +79,7 @@ import Testing
         let dim = 37, packed = Packed(numbers.array(11 * dim), dtype), ids: [Int32] = [10, 0, 3, 3]
         var y = [Float](repeating: 0, count: ids.count * dim)
         packed.bytes.withUnsafeBytes { table.embedding($0.baseAddress, dtype, dim, ids, &y, ids.count) }
-        #expect(y == ids.flatMap { packed.values[Int($0) * dim..<(Int($0) + 1) * dim] })
+        let want: [Float] = ids.flatMap { packed.values[Int($0) * dim..<Int($0 + 1) * dim] }
+        #expect(y == want)
     }
 }
