@@ -94,7 +94,7 @@ let package = Package(
             name: "ApusCPUTests",
             dependencies: [
                 "ApusCPU", "ApusCompiler", "ApusEngine", "ApusFrontend", "ApusGraph", "ApusPasses",
-                "ApusReference", "ApusSupport", "CAllocationCounter", "GraphCases",
+                "ApusReference", "ApusSupport", "CAllocationCounter", "GraphCases", "TestNumbers",
             ],
             swiftSettings: settings),
         .testTarget(

@@ -4,6 +4,7 @@ import ApusGraph
 import ApusReference
 import ApusSupport
 import GraphCases
+import TestNumbers
 import Testing
 
 @testable import ApusCompiler
@@ -29,10 +30,9 @@ import Testing
             of name: String, _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
         ) throws(ApusError) {
             let count = types[name]?.constantShape?.reduce(1, *) ?? 0
-            var state = name.utf8.reduce(7 as UInt64) { $0 &* 31 &+ UInt64($1) }
+            var numbers = Numbers(seed: name.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
             let bytes = (0..<count).flatMap { _ -> [UInt8] in
-                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                let value = UInt8(truncatingIfNeeded: state >> 40)
+                let value = UInt8(numbers.below(256))
                 guard types[name]?.element == .f32 else { return [value & 15] }
                 let bits = ((Float(value) + 40) / 8192).bitPattern
                 return (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }

@@ -1,6 +1,7 @@
 import ApusGraph
 import ApusReference
 import ApusSupport
+import TestNumbers
 
 /// Weights that depend on their name and position alone: multiples of 1/64, which every precision holds; codes below 16;
 /// orders that run backwards.
@@ -52,11 +53,8 @@ enum Seeded {
     }
 
     static func integers(_ name: String, _ count: Int, below limit: Int) -> [Int] {
-        var state = state(name)
-        return (0..<count).map { _ in
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int((state >> 33) % UInt64(max(limit, 1)))
-        }
+        var numbers = Numbers(seed: state(name))
+        return (0..<count).map { _ in numbers.below(max(limit, 1)) }
     }
 
     /// A size for each symbol: 2 sequences of 5 tokens, others as large as they may be up to 16.

@@ -1,18 +1,11 @@
 import Apus
 import GraphCases
+import TestNumbers
 import Testing
 
 @Suite struct Int4GroupwiseGemmTests {
     static let sets: [InstructionSet] = InstructionSet.allCases.filter {
         (try? CPUBackend(threads: 1, instructionSet: $0)) != nil
-    }
-
-    private struct Generator {
-        var state: UInt64 = 5
-        mutating func next(_ limit: Int) -> Int {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int((state >> 33) % UInt64(limit))
-        }
     }
 
     private func run(
@@ -76,8 +69,8 @@ import Testing
 
     @Test func exchangeLayoutIsItsClosedFormAndComesBack() throws {
         let (rows, columns) = (16, 256)
-        var generator = Generator()
-        let codes = (0..<rows * columns).map { _ in UInt8(generator.next(16)) }
+        var numbers = Numbers(seed: 5)
+        let codes = (0..<rows * columns).map { _ in UInt8(numbers.below(16)) }
         let words = try Int4ExchangeLayout.words(codes, rows: rows, columns: columns)
         for word in 0..<rows / 4 * columns {
             let (g, block, j) = (word / columns, word % columns / 64, word % 64)

@@ -1,5 +1,6 @@
 package import ApusGraph
 package import ApusSupport
+import TestNumbers
 
 /// A product with codes of four bits, `int4_groupwise_gemm`.
 package struct Int4Case: CustomStringConvertible, Sendable {
@@ -30,26 +31,17 @@ package struct Int4Case: CustomStringConvertible, Sendable {
             Int4Case(m: 3, n: 33, k: 320, group: 32, hasZeroPoints: true),
         ] + (1...6).map { Int4Case(m: $0, n: 32, k: 2560, hasBias: $0 % 2 == 0) }
 
-    private struct Generator {
-        var state: UInt64 = 5
-        mutating func next(_ limit: Int) -> Int {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int((state >> 33) % UInt64(limit))
-        }
-        mutating func unit() -> Float { Float(next(1 << 20)) / Float(1 << 19) - 1 }
-    }
-
     /// Seeded operands of the op: x, codes, scales, and zero points and bias or nil.
     package var operands: [Tensor?] {
-        var generator = Generator()
+        var numbers = Numbers(seed: 5)
         let groups = k / group
         return [
-            Tensor(.f32, [1, m, k], floats: (0..<m * k).map { _ in generator.unit() }),
-            Tensor(.u8, [n, k], ints: (0..<n * k).map { _ in generator.next(16) }),
-            Tensor(.f16, [groups, n], floats: (0..<groups * n).map { _ in 0.01 * (generator.unit() + 2) }),
+            Tensor(.f32, [1, m, k], floats: (0..<m * k).map { _ in numbers.unit() }),
+            Tensor(.u8, [n, k], ints: (0..<n * k).map { _ in numbers.below(16) }),
+            Tensor(.f16, [groups, n], floats: (0..<groups * n).map { _ in 0.01 * (numbers.unit() + 2) }),
             hasZeroPoints
-                ? Tensor(.u8, [groups, n], ints: (0..<groups * n).map { _ in generator.next(16) }) : nil,
-            hasBias ? Tensor(.f32, [n], floats: (0..<n).map { _ in generator.unit() }) : nil,
+                ? Tensor(.u8, [groups, n], ints: (0..<groups * n).map { _ in numbers.below(16) }) : nil,
+            hasBias ? Tensor(.f32, [n], floats: (0..<n).map { _ in numbers.unit() }) : nil,
         ]
     }
 
